@@ -1,0 +1,115 @@
+package pool
+
+import "time"
+
+// An Action is one thing the shell is to do. Actions are carried out in order
+// and none of them waits: what comes of them returns as an Event.
+type Action interface{ action() }
+
+// Reason says why a life is asked to drain.
+type Reason string
+
+// The reasons of a drain.
+const (
+	ForStop Reason = "stop" // its listeners are closed for good
+	ForRoll Reason = "roll" // others go on accepting from its listeners
+)
+
+// Actions on processes.
+type (
+	// Spawn starts a process. It is answered by Gone at the latest.
+	Spawn struct {
+		ID         ID
+		Generation int
+	}
+	// Ask tells a life over its channel to drain within Timeout; with Hold it
+	// reports and waits for Quit.
+	Ask struct {
+		ID      ID
+		Reason  Reason
+		Timeout time.Duration
+		Hold    bool
+	}
+	// AskGate starts to ask whether a life may end, until GateOpen or until
+	// the next action on that life.
+	AskGate struct{ ID ID }
+	// RunStopCommand runs the program's stop command.
+	RunStopCommand struct{ ID ID }
+	// Signal sends the stop signal; to the whole group if the life's own
+	// process has ended.
+	Signal struct{ ID ID }
+	// Cut tells a life over its channel to cut what is in progress.
+	Cut struct{ ID ID }
+	// Quit lets a life that has drained and holds end.
+	Quit struct{ ID ID }
+	// Kill ends a life and its whole group at once.
+	Kill struct{ ID ID }
+)
+
+// Actions on listeners.
+type (
+	// Quiesce makes the kernel take no new connection; answered by Quiesced.
+	Quiesce struct{ Listener string }
+	// CloseListener closes the supervisor's copy.
+	CloseListener struct{ Listener string }
+)
+
+// Actions towards people.
+type (
+	// Became records that a life changed its state, and why.
+	Became struct {
+		ID    ID
+		State State
+		Why   string
+	}
+	// Backoff records that a slot waits before its next life.
+	Backoff struct {
+		Program string
+		Slot    int
+		Delay   time.Duration
+		Crashes int // in the restart window
+	}
+	// GaveUp records that a slot has failed.
+	GaveUp struct {
+		Program string
+		Slot    int
+	}
+	// Up records that a program has come up.
+	Up struct{ Program string }
+	// AllUp records that every program has come up.
+	AllUp struct{}
+	// Rolled records how a roll of a program ended.
+	Rolled struct {
+		Program string
+		Verdict Verdict
+	}
+	// Ignored records an event that made no sense.
+	Ignored struct{ Event Event }
+	// Reply answers an operator's command.
+	Reply struct {
+		Token   int
+		Verdict Verdict
+	}
+	// Finish: nothing is left; nothing follows.
+	Finish struct{ Verdict Verdict }
+)
+
+func (Spawn) action()          {}
+func (Ask) action()            {}
+func (AskGate) action()        {}
+func (RunStopCommand) action() {}
+func (Signal) action()         {}
+func (Cut) action()            {}
+func (Quit) action()           {}
+func (Kill) action()           {}
+func (Quiesce) action()        {}
+func (CloseListener) action()  {}
+func (Became) action()         {}
+func (Backoff) action()        {}
+func (GaveUp) action()         {}
+func (Up) action()             {}
+func (AllUp) action()          {}
+func (Rolled) action()         {}
+func (Ignored) action()        {}
+func (Reply) action()          {}
+func (Finish) action()         {}

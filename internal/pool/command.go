@@ -1,0 +1,234 @@
+package pool
+
+import (
+	"fmt"
+	"slices"
+	"time"
+)
+
+type kind int
+
+const (
+	cmdStop kind = iota
+	cmdStart
+	cmdRoll
+	cmdHard
+	cmdScale
+)
+
+// A command is an operator's request that has no reply yet.
+type command struct {
+	token   int
+	kind    kind
+	program *program // nil: everything
+	slot    int      // -1: every slot
+	verdict Verdict  // the worst so far
+	rolls   int      // how many it waits for
+}
+
+// command notes a request, unless what it names does not exist: that is
+// answered at once.
+func (p *Pool) command(token int, k kind, name string, n int) *command {
+	c := &command{token: token, kind: k, slot: n}
+	if name == "" {
+		c.slot = -1
+		p.commands = append(p.commands, c)
+		return c
+	}
+	c.program = p.program(name)
+	if c.program == nil {
+		p.reply(c, Verdict{Outcome: NoSuch, Text: "no program named " + name})
+		return nil
+	}
+	if n >= c.program.wanted || n < -1 {
+		p.reply(c, Verdict{Outcome: NoSuch, Text: fmt.Sprintf("no worker named %s.%d: %s has %d", name, n, name, c.program.wanted)})
+		return nil
+	}
+	p.commands = append(p.commands, c)
+	return c
+}
+
+func (c *command) covers(pr *program, s *slot) bool {
+	return c.program == nil || c.program == pr && (c.slot < 0 || c.slot == s.n)
+}
+
+// reply sends the one answer to a command.
+func (p *Pool) reply(c *command, v Verdict) {
+	if c.token != 0 {
+		p.emit(Reply{Token: c.token, Verdict: v})
+	}
+}
+
+// answer replies to a command that was noted.
+func (p *Pool) answer(c *command, v Verdict) {
+	p.commands = slices.DeleteFunc(p.commands, func(other *command) bool { return other == c })
+	p.reply(c, v)
+}
+
+// refuse answers a command that makes something start when nothing may any
+// more. It tells whether that was so, or the command has been answered before.
+func (p *Pool) refuse(c *command) bool {
+	if c != nil && p.phase == Stopping {
+		p.answer(c, Verdict{Outcome: Refused, Text: "stopping"})
+	}
+	return c == nil || p.phase == Stopping
+}
+
+// restore takes the operator's Start.
+func (p *Pool) restore(e Start) {
+	c := p.command(e.Token, cmdStart, e.Program, e.Slot)
+	if p.refuse(c) {
+		return
+	}
+	for _, pr := range p.programs {
+		for _, s := range pr.slots {
+			if c.covers(pr, s) && (s.stopped || s.failed || !s.retry.IsZero()) {
+				s.stopped, s.failed, s.retry, s.crashes = false, false, time.Time{}, nil
+			}
+		}
+	}
+}
+
+// restart takes the operator's Restart.
+func (p *Pool) restart(e Restart) {
+	k := cmdRoll
+	if e.Hard {
+		k = cmdHard
+	}
+	c := p.command(e.Token, k, e.Program, e.Slot)
+	if p.refuse(c) {
+		return
+	}
+	var programs []*program
+	for _, pr := range p.programs {
+		if c.program == pr || c.program == nil && len(pr.Listeners) > 0 {
+			programs = append(programs, pr)
+		}
+	}
+	if len(programs) == 0 {
+		p.answer(c, Verdict{Outcome: Refused, Text: "no program has listeners; name the one to restart"})
+		return
+	}
+	for _, pr := range programs {
+		if d := pr.inUse(); d != nil && !e.Hard {
+			p.answer(c, Verdict{Outcome: Refused, Text: fmt.Sprintf("%s depends on %s and runs; --hard stops it, restarts %s and starts it again", d.Name, pr.Name, pr.Name)})
+			return
+		}
+	}
+	for _, pr := range programs {
+		if e.Hard {
+			p.hold(pr)
+		} else {
+			p.enroll(c, pr)
+		}
+	}
+}
+
+// inUse returns a program that runs and needs this one, unless there are
+// always other workers of it while one is replaced.
+func (pr *program) inUse() *program {
+	if len(pr.Listeners) > 0 && pr.MaxSurge > 0 {
+		return nil
+	}
+	for _, d := range pr.dependants {
+		if !d.down() {
+			return d
+		}
+	}
+	return nil
+}
+
+// scale takes the operator's Scale.
+func (p *Pool) scale(now time.Time, e Scale) {
+	c := p.command(e.Token, cmdScale, e.Program, -1)
+	if p.refuse(c) {
+		return
+	}
+	if c.program == nil || e.Workers < 1 {
+		p.answer(c, Verdict{Outcome: Refused, Text: "scale needs a program and at least 1 worker"})
+		return
+	}
+	pr := c.program
+	pr.resize(e.Workers)
+	for _, s := range pr.slots[min(pr.wanted, e.Workers):e.Workers] {
+		s.generation = pr.generation
+	}
+	pr.wanted = e.Workers
+	for _, s := range pr.slots[pr.wanted:] {
+		s.stopped, s.failed, s.retry = false, false, time.Time{}
+		p.drainSlot(now, pr, s, "scaled down")
+	}
+}
+
+// judge lets every command that waits know how a life within its scope ended,
+// and the final verdict if it is a stop.
+func (p *Pool) judge(pr *program, s *slot, v Verdict) {
+	if p.phase == Stopping {
+		p.ending.worsen(v)
+	}
+	for _, c := range p.commands {
+		if c.covers(pr, s) && c.kind != cmdRoll {
+			c.verdict.worsen(v)
+		}
+	}
+	if len(p.rolls) > 0 && p.rolls[0].began && p.rolls[0].program == pr {
+		p.rolls[0].verdict.worsen(v)
+	}
+}
+
+// settleCommands answers every command whose end has been reached.
+func (p *Pool) settleCommands() {
+	for _, c := range slices.Clone(p.commands) {
+		if p.reached(c) {
+			p.answer(c, c.verdict)
+		}
+	}
+}
+
+func (p *Pool) reached(c *command) bool {
+	switch c.kind {
+	case cmdRoll:
+		return c.rolls == 0
+	case cmdHard:
+		// What depends on the program is started again too.
+		return !slices.ContainsFunc(p.programs, func(pr *program) bool { return pr.held || !c.settled(pr) })
+	case cmdStart:
+		return c.verdict.Outcome != Done || p.each(c, func(pr *program, s *slot) bool { return s.n >= pr.wanted || c.arrived(s) })
+	case cmdScale:
+		return c.settled(c.program) && !slices.ContainsFunc(c.program.slots[c.program.wanted:], (*slot).busy)
+	case cmdStop:
+		// A stop of everything is answered at the end of all.
+		return c.program != nil && p.each(c, func(_ *program, s *slot) bool { return !s.busy() })
+	}
+	panic("pool: unknown kind of command")
+}
+
+// settled tells whether every slot of the program has come to rest.
+func (c *command) settled(pr *program) bool {
+	for _, s := range pr.slots[:pr.wanted] {
+		if !s.stopped && !c.arrived(s) {
+			return false
+		}
+	}
+	return true
+}
+
+// arrived tells whether a slot serves, or has given up.
+func (c *command) arrived(s *slot) bool {
+	if s.failed {
+		c.verdict.worsen(Verdict{Outcome: Refused, Text: s.why})
+	}
+	return s.failed || s.serving() != nil
+}
+
+// each tells whether f holds for every slot the command covers.
+func (p *Pool) each(c *command, f func(*program, *slot) bool) bool {
+	for _, pr := range p.programs {
+		for _, s := range pr.slots {
+			if c.covers(pr, s) && !f(pr, s) {
+				return false
+			}
+		}
+	}
+	return true
+}

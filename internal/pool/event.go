@@ -1,0 +1,99 @@
+package pool
+
+// An Event is one thing that happened. Those about processes name the life
+// they are about, never a pid.
+type Event interface{ event() }
+
+// Exit is how a process ended: by a signal, or with a status.
+type Exit struct {
+	Signal int // 0: it exited
+	Code   int
+}
+
+// The events of processes.
+type (
+	// Hello: the life has opened its channel; it is asked to drain over it.
+	Hello struct{ ID ID }
+	// Ready: the life serves.
+	Ready struct{ ID ID }
+	// Closed: the life has closed its copies of all its listeners.
+	Closed struct{ ID ID }
+	// Drained: the life reports that nothing is in progress any more, and how
+	// many operations it had to cut.
+	Drained struct {
+		ID  ID
+		Cut int
+	}
+	// GateOpen: the question asked after AskGate is answered with go.
+	GateOpen struct{ ID ID }
+	// CommandFailed: the stop command could not be run, or failed.
+	CommandFailed struct{ ID ID }
+	// Exited: the process has ended, but others of its group live on.
+	Exited struct{ ID ID }
+	// Gone: the process and its whole group have ended.
+	Gone struct {
+		ID   ID
+		Exit Exit
+	}
+)
+
+// The other events.
+type (
+	// Begin starts the pool.
+	Begin struct{}
+	// Tick: time has passed.
+	Tick struct{}
+	// Quiesced: nobody is left in the listener's queue, or waiting for it has
+	// taken too long.
+	Quiesced struct{ Listener string }
+)
+
+// The operator's commands. Each is answered by exactly one Reply with its
+// Token, unless that is 0. Program "" is everything; Slot -1 is every slot.
+type (
+	// Stop ends what it names; everything: for good, in order. Now cuts what
+	// is in progress, also of an earlier Stop that still waits.
+	Stop struct {
+		Token   int
+		Program string
+		Slot    int
+		Now     bool
+	}
+	// Start ends a Stop of a program or slot, and a slot's failure.
+	Start struct {
+		Token   int
+		Program string
+		Slot    int
+	}
+	// Restart replaces workers one by one. Program "": all programs with
+	// listeners. Hard: stops what depends on the program, restarts it, and
+	// starts all again.
+	Restart struct {
+		Token   int
+		Program string
+		Slot    int
+		Hard    bool
+	}
+	// Scale sets the number of workers.
+	Scale struct {
+		Token   int
+		Program string
+		Workers int
+	}
+)
+
+func (Hello) event()         {}
+func (Ready) event()         {}
+func (Closed) event()        {}
+func (Drained) event()       {}
+func (GateOpen) event()      {}
+func (CommandFailed) event() {}
+func (Exited) event()        {}
+func (Gone) event()          {}
+func (Begin) event()         {}
+func (Tick) event()          {}
+func (Quiesced) event()      {}
+func (Stop) event()          {}
+func (Start) event()         {}
+func (Restart) event()       {}
+func (Scale) event()         {}

@@ -1,0 +1,211 @@
+package pool
+
+import (
+	"fmt"
+	"slices"
+	"time"
+)
+
+// State is where a life is.
+type State string
+
+// The states of a life.
+const (
+	LifeStarting State = "starting" // spawned, not ready
+	LifeReady    State = "ready"    // serves
+	LifeDraining State = "draining" // asked to end, or ending by itself
+	LifeCutting  State = "cutting"  // its deadline has passed, or it is being killed
+	LifeStuck    State = "stuck"    // killed, and still there: reported, and left
+	LifeGone     State = "gone"     // the process and its group have ended
+)
+
+// States returns all states, in the order a life goes through them.
+func States() []State {
+	return []State{LifeStarting, LifeReady, LifeDraining, LifeCutting, LifeStuck, LifeGone}
+}
+
+// Next returns the states that may follow s.
+func (s State) Next() []State {
+	switch s {
+	case LifeStarting:
+		return []State{LifeReady, LifeDraining, LifeCutting, LifeGone}
+	case LifeReady:
+		return []State{LifeDraining, LifeCutting, LifeGone}
+	case LifeDraining:
+		return []State{LifeCutting, LifeGone}
+	case LifeCutting:
+		return []State{LifeStuck, LifeGone}
+	case LifeStuck:
+		return []State{LifeGone}
+	case LifeGone:
+		return nil
+	}
+	panic("pool: unknown state " + string(s))
+}
+
+// step is how far the asking of a draining life has come. What the deadline of
+// the life means follows from it.
+type step string
+
+const (
+	notAsked  step = ""          // draining by itself
+	atGate    step = "gate"      // the gate is asked; then the stop signal
+	commanded step = "command"   // the stop command runs; then the stop signal
+	signalled step = "signalled" // it has its stop signal
+	asked     step = "asked"     // it was told over its channel
+	held      step = "held"      // it has drained, and holds until the gate opens
+)
+
+type life struct {
+	id         ID
+	generation int
+	state      State
+	since      time.Time // it was spawned
+	deadline   time.Time // of its state and step
+	step       step
+	reason     Reason
+	channel    bool // it said Hello
+	closed     bool // it has closed its listeners
+	drained    bool // it reported so
+	exited     bool // the process has ended, its group has not
+	killed     bool
+	cut        int    // operations it cut
+	gateShut   bool   // the gate did not open before its deadline
+	why        string // for people
+}
+
+// become moves the life on. Only the moves of the diagram exist.
+func (p *Pool) become(l *life, to State, why string) {
+	if !slices.Contains(l.state.Next(), to) {
+		panic(fmt.Sprintf("pool: %s cannot go from %s to %s", l.id, l.state, to))
+	}
+	l.state, l.why = to, why
+	p.emit(Became{ID: l.id, State: to, Why: why})
+}
+
+// leaving tells whether the life is on its way out.
+func (l *life) leaving() bool { return l.state != LifeStarting && l.state != LifeReady }
+
+// drain asks a life to end, by the way it understands. A life that has been
+// asked is not asked again.
+func (p *Pool) drain(now time.Time, pr *program, l *life, reason Reason, why string) {
+	if l.step != notAsked || l.leaving() && l.state != LifeDraining {
+		return
+	}
+	wasReady := l.state == LifeReady
+	if l.state != LifeDraining {
+		p.become(l, LifeDraining, why)
+	}
+	l.reason = reason
+	switch {
+	case l.channel && !l.exited:
+		l.step, l.deadline = asked, now.Add(pr.DrainTimeout)
+		p.emit(Ask{ID: l.id, Reason: reason, Timeout: pr.DrainTimeout, Hold: pr.Gated})
+	case pr.Gated && wasReady && reason == ForStop && !l.exited:
+		l.step, l.deadline = atGate, now.Add(pr.DrainTimeout)
+		p.emit(AskGate{ID: l.id})
+	default:
+		p.signal(now, pr, l, pr.DrainTimeout)
+	}
+}
+
+// signal asks a life that has no channel: by the stop command if there is one
+// and it has not been tried, then by the stop signal, which it has timeout to
+// obey.
+func (p *Pool) signal(now time.Time, pr *program, l *life, timeout time.Duration) {
+	if pr.StopCommand && l.step != commanded && !l.exited {
+		l.step, l.deadline = commanded, now.Add(pr.StopTimeout)
+		p.emit(RunStopCommand{ID: l.id})
+		return
+	}
+	l.step, l.deadline = signalled, now.Add(timeout)
+	p.emit(Signal{ID: l.id})
+}
+
+// expired deals with the deadline of a life.
+func (p *Pool) expired(now time.Time, pr *program, l *life) {
+	switch l.state {
+	case LifeStarting:
+		p.kill(now, l, fmt.Sprintf("not ready within %v", pr.ReadyTimeout))
+	case LifeDraining:
+		switch l.step {
+		case atGate:
+			l.gateShut = true
+			p.signal(now, pr, l, pr.StopTimeout)
+		case commanded:
+			p.signal(now, pr, l, pr.DrainTimeout)
+		case held:
+			l.gateShut = true
+			p.emit(Quit{ID: l.id})
+			p.cutting(now, pr, l)
+		default:
+			p.cutting(now, pr, l)
+		}
+	case LifeCutting:
+		if l.killed {
+			l.deadline = time.Time{}
+			p.become(l, LifeStuck, fmt.Sprintf("still there %v after it was killed", stuckAfter))
+			return
+		}
+		p.kill(now, l, "did not end in time")
+	case LifeReady, LifeStuck, LifeGone:
+		panic(fmt.Sprintf("pool: %s is %s and has a deadline", l.id, l.state))
+	}
+}
+
+// cutting gives a life the time it needs to end by itself after its deadline,
+// and no more.
+func (p *Pool) cutting(now time.Time, pr *program, l *life) {
+	p.become(l, LifeCutting, "drain timeout")
+	l.deadline = now.Add(pr.UnwindTimeout + KillMargin)
+}
+
+// kill ends a life and its group.
+func (p *Pool) kill(now time.Time, l *life, why string) {
+	if l.state != LifeCutting {
+		p.become(l, LifeCutting, why)
+	}
+	l.killed, l.why, l.deadline = true, why, now.Add(stuckAfter)
+	p.emit(Kill{ID: l.id})
+}
+
+// cutNow ends the waiting for a life that has been asked to end.
+func (p *Pool) cutNow(now time.Time, pr *program, l *life) {
+	switch {
+	case l.state != LifeDraining:
+	case l.step == asked:
+		p.emit(Cut{ID: l.id})
+		p.cutting(now, pr, l)
+	case l.step == held:
+		l.deadline = now
+	default:
+		l.cut++
+		p.kill(now, l, "told to stop now")
+	}
+}
+
+// verdict judges how a life ended.
+func (l *life) verdict(pr *program, e Exit) Verdict {
+	v := Verdict{Life: l.id}
+	clean := l.drained || e == Exit{} || e.Signal == pr.StopSignal || e.Code == 128+pr.StopSignal
+	switch {
+	case l.killed:
+		v.Outcome, v.Text = Died, fmt.Sprintf("%s was killed: %s", l.id.Worker(), l.why)
+	case l.step == notAsked:
+		v.Outcome, v.Text = Died, fmt.Sprintf("%s %s", l.id.Worker(), e)
+	case !clean:
+		v.Outcome, v.Text = Died, fmt.Sprintf("%s %s while draining", l.id.Worker(), e)
+	case l.gateShut:
+		v.Outcome, v.Text = WasCut, fmt.Sprintf("%s ended at its drain timeout though its gate was not open", l.id.Worker())
+	case l.cut > 0:
+		v.Outcome, v.Text = WasCut, fmt.Sprintf("%s reached its drain timeout, and work was cut", l.id.Worker())
+	}
+	return v
+}
+
+func (e Exit) String() string {
+	if e.Signal != 0 {
+		return fmt.Sprintf("was killed by signal %d", e.Signal)
+	}
+	return fmt.Sprintf("exited with status %d", e.Code)
+}

@@ -1,0 +1,94 @@
+package pool
+
+// listenerState is how far the closing of a listener has come.
+type listenerState int
+
+const (
+	open      listenerState = iota
+	quiescing               // the kernel takes no new connection; its queue empties
+	quiet                   // its queue is empty
+	shut                    // the supervisor's copy is closed
+)
+
+// String returns what status shows.
+func (s listenerState) String() string {
+	return [...]string{"open", "quiesced", "quiesced", "closed"}[s]
+}
+
+type listener struct {
+	name  string
+	state listenerState
+	users []*program
+}
+
+func (p *Pool) listener(name string) *listener {
+	for _, l := range p.listeners {
+		if l.name == name {
+			return l
+		}
+	}
+	return nil
+}
+
+// quiesce takes a program's listeners out of service, as far as no other
+// program that still serves uses them, and tells whether their queues are
+// empty. A queue that nobody accepts from cannot empty: then it is not waited
+// for.
+func (p *Pool) quiesce(pr *program) bool {
+	quiesced := true
+	for _, name := range pr.Listeners {
+		l := p.listener(name)
+		if l.state == open && l.unused() {
+			l.state = quiescing
+			p.emit(Quiesce{Listener: l.name})
+		}
+		quiesced = quiesced && l.state != quiescing
+	}
+	return quiesced || !pr.serves()
+}
+
+func (l *listener) unused() bool {
+	for _, pr := range l.users {
+		if !pr.ending {
+			return false
+		}
+	}
+	return true
+}
+
+// serves tells whether a ready life of the program is left.
+func (pr *program) serves() bool {
+	for _, s := range pr.slots {
+		if s.serving() != nil {
+			return true
+		}
+	}
+	return false
+}
+
+// settleListeners closes every listener whose users have all let go of it, so
+// that a successor can bind while they drain.
+func (p *Pool) settleListeners() {
+	for _, l := range p.listeners {
+		if (l.state == quiescing || l.state == quiet) && l.released() {
+			l.state = shut
+			p.emit(CloseListener{Listener: l.name})
+		}
+	}
+}
+
+// released tells whether every life has closed the listener, or cannot say so
+// and has its stop signal.
+func (l *listener) released() bool {
+	for _, pr := range l.users {
+		for _, s := range pr.slots {
+			for _, life := range s.lives {
+				told := life.killed || !life.channel && life.step == signalled
+				if !life.closed && !told && life.state != LifeStuck {
+					return false
+				}
+			}
+		}
+	}
+	return true
+}

@@ -1,0 +1,249 @@
+package pool
+
+import (
+	"slices"
+	"time"
+)
+
+// A roll replaces the lives of some slots of one program, one after the other.
+// It is a transaction: if a new life does not come up, every slot that was
+// already replaced goes back to the generation it had, by the same way.
+type roll struct {
+	program *program
+	to      int    // generation of the new lives
+	slots   []item // in the order they are replaced
+	began   bool
+	back    bool    // it failed, and replaces back
+	verdict Verdict // so far
+	waiting []*command
+}
+
+// item is one slot of a roll.
+type item struct {
+	slot *slot
+	from int   // the generation it had
+	next *life // the new life
+	done bool  // the new life serves, and the old has been asked to end
+}
+
+// rolling tells whether the roll under way decides what starts in the slot.
+func (p *Pool) rolling(pr *program, s *slot) bool {
+	if len(p.rolls) == 0 || !p.rolls[0].began || p.rolls[0].program != pr {
+		return false
+	}
+	return slices.ContainsFunc(p.rolls[0].slots, func(it item) bool { return it.slot == s && !it.done })
+}
+
+// enroll makes the command wait for a roll of the program's slot, or of all of
+// them (-1). A roll that has not begun serves every command that asks for it;
+// one that has begun is followed by exactly one more.
+func (p *Pool) enroll(c *command, pr *program) {
+	c.rolls++
+	for _, r := range p.rolls {
+		if !r.began && r.program == pr && (r.whole() || len(r.slots) == 1 && r.slots[0].slot.n == c.slot) {
+			r.waiting = append(r.waiting, c)
+			return
+		}
+	}
+	r := &roll{program: pr, waiting: []*command{c}}
+	if c.slot >= 0 {
+		r.slots = []item{{slot: pr.slots[c.slot]}}
+	}
+	p.rolls = append(p.rolls, r)
+}
+
+// whole tells whether a roll that has not begun is for the whole program: its
+// slots are then those there are when it begins.
+func (r *roll) whole() bool { return len(r.slots) == 0 }
+
+// settleRolls moves the roll under way forward, and begins the next.
+func (p *Pool) settleRolls(now time.Time) {
+	for len(p.rolls) > 0 && p.phase == Running {
+		r := p.rolls[0]
+		if r.program.held || !r.program.started {
+			return
+		}
+		if !r.began {
+			r.begin()
+		}
+		for i := range r.slots {
+			p.replace(now, r, &r.slots[i])
+		}
+		if !r.ended() {
+			return
+		}
+		p.rolls = p.rolls[1:]
+		p.emit(Rolled{Program: r.program.Name, Verdict: r.verdict})
+		for _, c := range r.waiting {
+			c.verdict.worsen(r.verdict)
+			c.rolls--
+		}
+	}
+}
+
+func (r *roll) begin() {
+	pr := r.program
+	r.began, r.to = true, pr.generation
+	if r.whole() {
+		pr.generation++
+		r.to = pr.generation
+		for _, s := range pr.slots[:min(pr.wanted, len(pr.slots))] {
+			r.slots = append(r.slots, item{slot: s})
+		}
+	}
+	for i := range r.slots {
+		r.slots[i].from = r.slots[i].slot.generation
+	}
+}
+
+// replace brings one slot of the roll as far as it can go now.
+func (p *Pool) replace(now time.Time, r *roll, it *item) {
+	pr, s := r.program, it.slot
+	if it.done {
+		return
+	}
+	if s.stopped || s.n >= pr.wanted {
+		it.done = true
+		return
+	}
+	if it.next == nil {
+		if p.mayReplace(now, r, s) {
+			s.failed, s.retry = false, time.Time{}
+			it.next = p.start(now, pr, s, r.to)
+		}
+		return
+	}
+	if it.next.state != LifeReady || r.draining() >= pr.maxDraining() {
+		return
+	}
+	it.done = true
+	s.generation = r.to
+	for _, l := range s.lives {
+		if l != it.next {
+			p.drain(now, pr, l, ForRoll, "roll")
+		}
+	}
+}
+
+// mayReplace tells whether the new life of a slot may start now. If the old
+// one must end first, it is asked to.
+func (p *Pool) mayReplace(now time.Time, r *roll, s *slot) bool {
+	if r.starting() >= max(1, r.program.MaxSurge) {
+		return false
+	}
+	old := s.current()
+	if old == nil {
+		return !s.busy() // nothing overlaps that the roll did not start
+	}
+	if r.program.MaxSurge > 0 {
+		return true
+	}
+	if r.draining() == 0 {
+		p.drain(now, r.program, old, ForRoll, "roll")
+	}
+	return false
+}
+
+func (pr *program) maxDraining() int {
+	if pr.MaxDraining > 0 {
+		return pr.MaxDraining
+	}
+	return max(1, pr.wanted)
+}
+
+// starting counts the new lives that do not replace an old one yet.
+func (r *roll) starting() int {
+	n := 0
+	for _, it := range r.slots {
+		if it.next != nil && !it.done {
+			n++
+		}
+	}
+	return n
+}
+
+// draining counts the lives of the program that are on their way out.
+func (r *roll) draining() int {
+	n := 0
+	for _, s := range r.program.slots {
+		for _, l := range s.lives {
+			if l.state == LifeDraining || l.state == LifeCutting {
+				n++
+			}
+		}
+	}
+	return n
+}
+
+// ended tells whether every slot is done and every old life has ended.
+func (r *roll) ended() bool {
+	for _, it := range r.slots {
+		if !it.done {
+			return false
+		}
+		for _, l := range it.slot.lives {
+			if l.leaving() && l.state != LifeStuck {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// rollLost takes the end of a life that the roll under way was waiting for.
+// The roll fails with it: what was replaced goes back. It tells whether the
+// life was such a one; then the slot does not count a crash.
+func (p *Pool) rollLost(now time.Time, l *life, v Verdict) bool {
+	if len(p.rolls) == 0 {
+		return false
+	}
+	r := p.rolls[0]
+	i := slices.IndexFunc(r.slots, func(it item) bool { return it.next == l && !it.done })
+	if i < 0 {
+		return false
+	}
+	if r.back {
+		// The old generation does not come up either: the slot's own restarts
+		// go on from here, and the roll does not wait for them.
+		r.slots[i].done = true
+		return false
+	}
+	p.goBack(now, r, i, v)
+	return true
+}
+
+// goBack turns the roll round because the new life of slot i has ended.
+func (p *Pool) goBack(now time.Time, r *roll, i int, v Verdict) {
+	v.Outcome = RolledBack
+	v.Text += "; the workers before it serve on"
+	r.back, r.verdict, r.to = true, v, r.slots[i].from
+	r.program.generation = r.to
+	back := r.slots[:0]
+	for _, it := range r.slots {
+		it.slot.generation = it.from
+		if it.next != nil && !it.done {
+			p.drain(now, r.program, it.next, ForRoll, "the roll failed")
+		}
+		// A slot that was not reached keeps its old life; the others get one
+		// of the old generation.
+		if it.next != nil && it.done || it.slot.current() == nil {
+			back = append(back, item{slot: it.slot, from: it.from})
+		}
+	}
+	r.slots = back
+}
+
+// abandon ends all rolls of a program, and tells those who wait for them.
+func (p *Pool) abandon(pr *program, why string) {
+	p.rolls = slices.DeleteFunc(p.rolls, func(r *roll) bool {
+		if r.program != pr {
+			return false
+		}
+		for _, c := range r.waiting {
+			if slices.Contains(p.commands, c) {
+				p.answer(c, Verdict{Outcome: Refused, Text: why})
+			}
+		}
+		return true
+	})
+}

@@ -1,0 +1,125 @@
+package pool
+
+import (
+	"slices"
+	"time"
+)
+
+// The delays between the lives of a slot that crashes: none after the first
+// crash in a restart window, then firstDelay, doubling up to maxDelay, each
+// with up to half of it taken off by chance, so that slots that crashed
+// together do not come back together.
+const (
+	firstDelay = 100 * time.Millisecond
+	maxDelay   = 30 * time.Second
+)
+
+type slot struct {
+	n          int
+	generation int         // of its next life
+	lives      []*life     // oldest first; more than one only during a roll
+	retry      time.Time   // end of its backoff; zero: it does not wait
+	crashes    []time.Time // within the restart window
+	restarts   int         // ever
+	failed     bool        // it gave up
+	stopped    bool        // by the operator
+	why        string      // of its last crash
+}
+
+// current returns the newest life that is not on its way out, or nil.
+func (s *slot) current() *life {
+	for _, l := range slices.Backward(s.lives) {
+		if !l.leaving() {
+			return l
+		}
+	}
+	return nil
+}
+
+// serving returns the life that is ready, or nil; during a roll, the newest.
+func (s *slot) serving() *life {
+	for _, l := range slices.Backward(s.lives) {
+		if l.state == LifeReady {
+			return l
+		}
+	}
+	return nil
+}
+
+// busy tells whether a life is in the slot that can still be waited for.
+func (s *slot) busy() bool {
+	return slices.ContainsFunc(s.lives, func(l *life) bool { return l.state != LifeStuck })
+}
+
+// vacant tells whether a life should be started in the slot now. A stuck life
+// does not hold it: it will not end.
+func (s *slot) vacant() bool {
+	return !s.busy() && !s.failed && !s.stopped && s.retry.IsZero()
+}
+
+// start spawns the slot's next life.
+func (p *Pool) start(now time.Time, pr *program, s *slot, generation int) *life {
+	p.lives++
+	l := &life{
+		id:         ID{Program: pr.Name, Slot: s.n, Life: p.lives},
+		generation: generation, state: LifeStarting,
+		since: now, deadline: now.Add(pr.ReadyTimeout),
+	}
+	s.lives = append(s.lives, l)
+	p.emit(Spawn{ID: l.id, Generation: generation})
+	return l
+}
+
+// crashed records the unasked end of the slot's life, and decides when the
+// next one starts, or that none does.
+func (p *Pool) crashed(now time.Time, pr *program, s *slot, why string) {
+	s.why = why
+	s.restarts++
+	s.crashes = append(s.crashes, now)
+	s.crashes = slices.DeleteFunc(s.crashes, func(t time.Time) bool { return now.Sub(t) >= pr.RestartWindow })
+	n := len(s.crashes)
+	if n > pr.MaxRestarts {
+		s.failed = true
+		p.emit(GaveUp{Program: pr.Name, Slot: s.n})
+		return
+	}
+	delay := p.backoff(n)
+	s.retry = now.Add(delay)
+	p.emit(Backoff{Program: pr.Name, Slot: s.n, Delay: delay, Crashes: n})
+}
+
+// backoff returns how long to wait after the nth crash in a window.
+func (p *Pool) backoff(n int) time.Duration {
+	if n <= 1 {
+		return 0
+	}
+	d := maxDelay
+	if n < 12 {
+		d = min(d, firstDelay<<(n-2))
+	}
+	return d - time.Duration(p.next()%uint64(d/2))
+}
+
+// next is the next number of the generator (SplitMix64).
+func (p *Pool) next() uint64 {
+	p.random += 0x9e3779b97f4a7c15
+	z := p.random
+	z = (z ^ z>>30) * 0xbf58476d1ce4e5b9
+	z = (z ^ z>>27) * 0x94d049bb133111eb
+	return z ^ z>>31
+}
+
+// lost tells whether the program has no slot left that serves or may come
+// back.
+func (pr *program) lost() bool {
+	failed := false
+	for _, s := range pr.slots[:min(pr.wanted, len(pr.slots))] {
+		switch {
+		case s.failed:
+			failed = true
+		case !s.stopped:
+			return false
+		}
+	}
+	return failed
+}

@@ -1,0 +1,87 @@
+package pool
+
+import "time"
+
+// A Snapshot is the state at one moment, for people. It shares nothing with
+// the pool.
+type Snapshot struct {
+	Phase     Phase
+	Rolling   bool
+	Listeners []ListenerView
+	Programs  []ProgramView
+}
+
+// ListenerView is one listener: "open", "quiesced" or "closed".
+type ListenerView struct {
+	Name  string
+	State string
+}
+
+// ProgramView is one program, in start order.
+type ProgramView struct {
+	Name       string
+	Generation int
+	Wanted     int
+	Slots      []SlotView
+}
+
+// SlotView is one slot and its lives, the oldest first. State and Why tell of
+// a slot without a life: "waiting", "failed", "stopped" or "empty".
+type SlotView struct {
+	Slot     int
+	State    string
+	Why      string
+	Retry    time.Time
+	Restarts int
+	Lives    []LifeView
+}
+
+// LifeView is one life.
+type LifeView struct {
+	ID         ID
+	Generation int
+	State      State
+	Why        string
+	Since      time.Time // it was spawned
+	Deadline   time.Time // of its state; zero: none
+	Closed     bool      // it has closed its listeners
+	AtGate     bool      // the gate is being asked
+}
+
+// Snapshot returns the state.
+func (p *Pool) Snapshot() Snapshot {
+	snap := Snapshot{Phase: p.phase, Rolling: len(p.rolls) > 0}
+	for _, l := range p.listeners {
+		snap.Listeners = append(snap.Listeners, ListenerView{Name: l.name, State: l.state.String()})
+	}
+	for _, pr := range p.programs {
+		view := ProgramView{Name: pr.Name, Generation: pr.generation, Wanted: pr.wanted}
+		for _, s := range pr.slots {
+			if s.n < pr.wanted || len(s.lives) > 0 {
+				view.Slots = append(view.Slots, s.view())
+			}
+		}
+		snap.Programs = append(snap.Programs, view)
+	}
+	return snap
+}
+
+func (s *slot) view() SlotView {
+	v := SlotView{Slot: s.n, State: "empty", Why: s.why, Retry: s.retry, Restarts: s.restarts}
+	switch {
+	case s.failed:
+		v.State = "failed"
+	case s.stopped:
+		v.State = "stopped"
+	case !s.retry.IsZero():
+		v.State = "waiting"
+	}
+	for _, l := range s.lives {
+		v.Lives = append(v.Lives, LifeView{
+			ID: l.id, Generation: l.generation, State: l.state, Why: l.why,
+			Since: l.since, Deadline: l.deadline, Closed: l.closed,
+			AtGate: l.step == atGate || l.step == held,
+		})
+	}
+	return v
+}

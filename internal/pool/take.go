@@ -1,0 +1,149 @@
+package pool
+
+import (
+	"fmt"
+	"slices"
+	"time"
+)
+
+// take applies one event.
+func (p *Pool) take(now time.Time, e Event) {
+	taken := true
+	switch e := e.(type) {
+	case Begin, Tick:
+	case Hello:
+		taken = p.with(e.ID, func(_ *program, _ *slot, l *life) { l.channel = true })
+	case Ready:
+		taken = p.ready(e.ID)
+	case Closed:
+		taken = p.with(e.ID, func(_ *program, _ *slot, l *life) { l.closed = true })
+	case Drained:
+		taken = p.with(e.ID, func(pr *program, _ *slot, l *life) { p.drained(pr, l, e.Cut) })
+	case GateOpen:
+		taken = p.gateOpen(now, e.ID)
+	case CommandFailed:
+		pr, _, l := p.life(e.ID)
+		if taken = l != nil && l.state == LifeDraining && l.step == commanded; taken {
+			p.signal(now, pr, l, pr.DrainTimeout)
+		}
+	case Exited:
+		taken = p.with(e.ID, func(pr *program, _ *slot, l *life) { p.exited(now, pr, l) })
+	case Gone:
+		taken = p.with(e.ID, func(pr *program, s *slot, l *life) { p.gone(now, pr, s, l, e.Exit) })
+	case Quiesced:
+		l := p.listener(e.Listener)
+		if taken = l != nil && l.state == quiescing; taken {
+			l.state = quiet
+		}
+	case Stop:
+		p.stop(now, e)
+	case Start:
+		p.restore(e)
+	case Restart:
+		p.restart(e)
+	case Scale:
+		p.scale(now, e)
+	default:
+		panic(fmt.Sprintf("pool: unknown event %T", e))
+	}
+	if !taken {
+		p.emit(Ignored{Event: e})
+	}
+}
+
+// with calls f on a life that has not ended, and tells whether there is one.
+func (p *Pool) with(id ID, f func(*program, *slot, *life)) bool {
+	pr, s, l := p.life(id)
+	if l == nil {
+		return false
+	}
+	f(pr, s, l)
+	return true
+}
+
+func (p *Pool) ready(id ID) bool {
+	_, _, l := p.life(id)
+	if l == nil || l.state != LifeStarting {
+		return false
+	}
+	l.deadline = time.Time{}
+	p.become(l, LifeReady, "")
+	return true
+}
+
+func (p *Pool) drained(pr *program, l *life, cut int) {
+	l.drained = true
+	l.closed = true
+	l.cut += cut
+	if l.step != asked || !pr.Gated {
+		return
+	}
+	if l.state == LifeDraining {
+		l.step = held
+		p.emit(AskGate{ID: l.id})
+	} else {
+		p.emit(Quit{ID: l.id}) // its deadline has passed: no gate is asked
+	}
+}
+
+func (p *Pool) gateOpen(now time.Time, id ID) bool {
+	pr, _, l := p.life(id)
+	switch {
+	case l == nil || l.state != LifeDraining:
+		return false
+	case l.step == atGate:
+		p.signal(now, pr, l, pr.DrainTimeout)
+	case l.step == held:
+		l.step = asked
+		p.emit(Quit{ID: id})
+	default:
+		return false
+	}
+	return true
+}
+
+// exited deals with a process that left others of its group behind: they get
+// the stop signal, and the slot waits for them.
+func (p *Pool) exited(now time.Time, pr *program, l *life) {
+	l.exited = true
+	if l.state != LifeDraining && l.leaving() {
+		return
+	}
+	if !l.leaving() {
+		p.become(l, LifeDraining, "its process ended, its group lives on")
+	}
+	by := l.step
+	p.signal(now, pr, l, pr.StopTimeout)
+	if by == notAsked {
+		l.step = notAsked // its end stays a crash
+	}
+}
+
+// gone deals with the end of a life.
+func (p *Pool) gone(now time.Time, pr *program, s *slot, l *life, e Exit) {
+	first := p.phase == Starting && !pr.started
+	own := l.step == notAsked // nobody asked it to end
+	v := l.verdict(pr, e)
+	l.deadline = time.Time{}
+	p.become(l, LifeGone, v.Text)
+	s.lives = slices.DeleteFunc(s.lives, func(other *life) bool { return other == l })
+	p.judge(pr, s, v)
+	switch {
+	case p.phase == Stopping || pr.held:
+	case first && own:
+		v.Outcome = NeverUp
+		p.fail(v)
+	case p.rollLost(now, l, v):
+	case own && s.n < pr.wanted && !s.stopped:
+		p.crashed(now, pr, s, v.Text)
+		if pr.lost() {
+			p.fail(Verdict{Outcome: GaveUpAll, Life: l.id, Text: fmt.Sprintf("%s has no worker left: %s", pr.Name, v.Text)})
+		}
+	}
+}
+
+// fail ends everything in order because of v.
+func (p *Pool) fail(v Verdict) {
+	p.ending.worsen(v)
+	p.beginStop()
+}
