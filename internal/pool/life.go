@@ -145,6 +145,7 @@ func (p *Pool) expired(now time.Time, pr *program, l *life) {
 		if l.killed {
 			l.deadline = time.Time{}
 			p.become(l, LifeStuck, fmt.Sprintf("still there %v after it was killed", stuckAfter))
+			p.rollLost(now, l, l.verdict(pr, Exit{}))
 			return
 		}
 		p.kill(now, l, "did not end in time")

@@ -122,7 +122,8 @@ func (p *Pool) exited(now time.Time, pr *program, l *life) {
 // gone deals with the end of a life.
 func (p *Pool) gone(now time.Time, pr *program, s *slot, l *life, e Exit) {
 	first := p.phase == Starting && !pr.started
-	own := l.step == notAsked // nobody asked it to end
+	// Nobody asked it to end; a stuck life has been replaced long ago.
+	own := l.step == notAsked && l.state != LifeStuck
 	v := l.verdict(pr, e)
 	l.deadline = time.Time{}
 	p.become(l, LifeGone, v.Text)
