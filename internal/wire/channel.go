@@ -1,10 +1,12 @@
 package wire
 
 import (
+	"errors"
 	"fmt"
 	"net"
 	"os"
 	"sync"
+	"syscall"
 	"time"
 )
 
@@ -64,6 +66,11 @@ const sendTimeout = time.Second
 func (c *Channel) Receive() (Message, error) {
 	for {
 		n, err := c.conn.Read(c.buf)
+		if errors.Is(err, syscall.ECONNRESET) {
+			// A peer that ended with messages of ours unread: reported once,
+			// and ahead of its last words, which are still to be read.
+			continue
+		}
 		if err != nil {
 			return Message{}, err
 		}
