@@ -16,8 +16,11 @@ type (
 	Hello struct{ ID ID }
 	// Ready: the life serves.
 	Ready struct{ ID ID }
-	// Closed: the life has closed its copies of all its listeners.
-	Closed struct{ ID ID }
+	// Closed: the life has closed its copies of the listeners.
+	Closed struct {
+		ID        ID
+		Listeners []string
+	}
 	// Drained: the life reports that nothing is in progress any more, and how
 	// many operations it had to cut.
 	Drained struct {

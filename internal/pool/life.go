@@ -64,10 +64,10 @@ type life struct {
 	deadline   time.Time // of its state and step
 	step       step
 	reason     Reason
-	channel    bool // it said Hello
-	closed     bool // it has closed its listeners
-	drained    bool // it reported so
-	exited     bool // the process has ended, its group has not
+	channel    bool     // it said Hello
+	closed     []string // listeners it has closed its copies of
+	drained    bool     // it reported so: nothing is open any more
+	exited     bool     // the process has ended, its group has not
 	killed     bool
 	cut        int    // operations it cut
 	gateShut   bool   // the gate did not open before its deadline

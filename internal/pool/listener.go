@@ -1,5 +1,7 @@
 package pool
 
+import "slices"
+
 // listenerState is how far the closing of a listener has come.
 type listenerState int
 
@@ -77,6 +79,11 @@ func (p *Pool) settleListeners() {
 	}
 }
 
+// hasClosed tells whether the life holds the listener no more.
+func (l *life) hasClosed(listener string) bool {
+	return l.drained || slices.Contains(l.closed, listener)
+}
+
 // released tells whether every life has closed the listener, or cannot say so
 // and has its stop signal.
 func (l *listener) released() bool {
@@ -84,7 +91,7 @@ func (l *listener) released() bool {
 		for _, s := range pr.slots {
 			for _, life := range s.lives {
 				told := life.killed || !life.channel && life.step == signalled
-				if !life.closed && !told && life.state != LifeStuck {
+				if !told && !life.hasClosed(l.name) && life.state != LifeStuck {
 					return false
 				}
 			}

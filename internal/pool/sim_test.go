@@ -153,7 +153,7 @@ func (s *sim) randomLife(id ID) {
 		l.ready = true
 		s.step(Ready{id})
 	case l.asked && n < 6:
-		s.step(Closed{id})
+		s.step(Closed{id, []string{"web", "api"}[:1+s.rand.IntN(2)]})
 	case l.asked && n < 10:
 		s.step(Drained{id, s.rand.IntN(2)})
 	case l.gate && n < 15:

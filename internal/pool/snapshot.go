@@ -1,6 +1,9 @@
 package pool
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // A Snapshot is the state at one moment, for people. It shares nothing with
 // the pool.
@@ -44,7 +47,7 @@ type LifeView struct {
 	Why        string
 	Since      time.Time // it was spawned
 	Deadline   time.Time // of its state; zero: none
-	Closed     bool      // it has closed its listeners
+	Closed     []string  // listeners it has closed
 	AtGate     bool      // the gate is being asked
 }
 
@@ -79,7 +82,7 @@ func (s *slot) view() SlotView {
 	for _, l := range s.lives {
 		v.Lives = append(v.Lives, LifeView{
 			ID: l.id, Generation: l.generation, State: l.state, Why: l.why,
-			Since: l.since, Deadline: l.deadline, Closed: l.closed,
+			Since: l.since, Deadline: l.deadline, Closed: slices.Clone(l.closed),
 			AtGate: l.step == atGate || l.step == held,
 		})
 	}

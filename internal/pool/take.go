@@ -16,7 +16,7 @@ func (p *Pool) take(now time.Time, e Event) {
 	case Ready:
 		taken = p.ready(e.ID)
 	case Closed:
-		taken = p.with(e.ID, func(_ *program, _ *slot, l *life) { l.closed = true })
+		taken = p.with(e.ID, func(_ *program, _ *slot, l *life) { l.closed = append(l.closed, e.Listeners...) })
 	case Drained:
 		taken = p.with(e.ID, func(pr *program, _ *slot, l *life) { p.drained(pr, l, e.Cut) })
 	case GateOpen:
@@ -73,7 +73,6 @@ func (p *Pool) ready(id ID) bool {
 
 func (p *Pool) drained(pr *program, l *life, cut int) {
 	l.drained = true
-	l.closed = true
 	l.cut += cut
 	if l.step != asked || !pr.Gated {
 		return
@@ -133,6 +132,9 @@ func (p *Pool) gone(now time.Time, pr *program, s *slot, l *life, e Exit) {
 	case p.phase == Stopping || pr.held:
 	case first && own:
 		v.Outcome = NeverUp
+		if !l.killed {
+			v.Text += " before everything was ready"
+		}
 		p.fail(v)
 	case p.rollLost(now, l, v):
 	case own && s.n < pr.wanted && !s.stopped:

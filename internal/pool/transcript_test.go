@@ -187,7 +187,7 @@ func (s *stage) parse(w []string) Event {
 	case "ready":
 		return Ready{s.id(w[1])}
 	case "closed":
-		return Closed{s.id(w[1])}
+		return Closed{s.id(w[1]), w[2:]}
 	case "drained":
 		cut := 0
 		if len(w) > 2 {
