@@ -1,0 +1,81 @@
+package sock
+
+import (
+	"encoding/binary"
+	"net/netip"
+	"os"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// halfOpen reports whether a TCP handshake with the port of address is under
+// way, on any of its addresses. Where the kernel may not be asked it reports
+// false: then the queue alone has to say it.
+func halfOpen(address string) bool {
+	at, err := netip.ParseAddrPort(address)
+	if err != nil {
+		return false
+	}
+	// A listener for both families has handshakes in either.
+	for _, family := range []byte{unix.AF_INET, unix.AF_INET6} {
+		if n, err := countHandshakes(family, at.Port()); err == nil && n > 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// countHandshakes asks the kernel (sock_diag(7)) for the sockets of a family
+// that are in SYN_RECV at a local port.
+func countHandshakes(family byte, port uint16) (int, error) {
+	fd, err := unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC, unix.NETLINK_INET_DIAG)
+	if err != nil {
+		return 0, os.NewSyscallError("socket", err)
+	}
+	defer unix.Close(fd)
+	if err := unix.Sendto(fd, handshakeQuery(family, port), 0, &unix.SockaddrNetlink{Family: unix.AF_NETLINK}); err != nil {
+		return 0, os.NewSyscallError("sendto", err)
+	}
+	count, buf := 0, make([]byte, 32<<10)
+	for {
+		n, _, err := unix.Recvfrom(fd, buf, 0) // a dump is answered from memory: this does not wait
+		if err == unix.EINTR {
+			continue
+		}
+		if err != nil {
+			return 0, os.NewSyscallError("recvfrom", err)
+		}
+		messages, err := syscall.ParseNetlinkMessage(buf[:n])
+		if err != nil {
+			return 0, err
+		}
+		for _, m := range messages {
+			switch m.Header.Type {
+			case unix.NLMSG_DONE:
+				return count, nil
+			case unix.NLMSG_ERROR:
+				if len(m.Data) >= 4 {
+					return 0, unix.Errno(-int32(binary.NativeEndian.Uint32(m.Data)))
+				}
+				return 0, unix.EBADMSG
+			case unix.SOCK_DIAG_BY_FAMILY:
+				count++
+			}
+		}
+	}
+}
+
+// handshakeQuery is a struct nlmsghdr and a struct inet_diag_req_v2, with all
+// but the port left open.
+func handshakeQuery(family byte, port uint16) []byte {
+	const header, request, synRecv = 16, 56, 3
+	b := make([]byte, header+request)
+	binary.NativeEndian.PutUint32(b[0:], header+request)
+	binary.NativeEndian.PutUint16(b[4:], unix.SOCK_DIAG_BY_FAMILY)
+	binary.NativeEndian.PutUint16(b[6:], unix.NLM_F_REQUEST|unix.NLM_F_DUMP)
+	b[header], b[header+1] = family, unix.IPPROTO_TCP
+	binary.NativeEndian.PutUint32(b[header+4:], 1<<synRecv)
+	binary.BigEndian.PutUint16(b[header+8:], port)
+	return b
+}
