@@ -1,0 +1,43 @@
+package proc
+
+import (
+	"math"
+	"syscall"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// shimPath is this process's executable, also after the file was moved,
+// replaced or deleted.
+func shimPath() (string, error) { return "/proc/self/exe", nil }
+
+// closeOnExec keeps the descriptors from first on from the program. Ours are
+// close-on-exec anyway; this is about those that we have inherited ourselves.
+func closeOnExec(first int) error {
+	if unix.CloseRange(uint(first), math.MaxInt32, unix.CLOSE_RANGE_CLOEXEC) == nil {
+		return nil
+	}
+	return closeListed("/proc/self/fd", first) // before Linux 5.11
+}
+
+// resetSignals gives the program default dispositions and an empty mask. A
+// shell without job control starts what it puts in the background with INT and
+// QUIT ignored; a program that inherited this could not be stopped by them.
+//
+// The runtime's own handlers are undone by the exec in any case. Doing it by
+// signal.Notify, for the same effect, would lose a signal that comes in
+// between; here it kills the process, as it should.
+func resetSignals() error {
+	const lastSignal, maskSize = 64, 8
+	var standard [8]uint64 // larger than any struct sigaction; SIG_DFL is 0
+	for sig := syscall.Signal(1); sig <= lastSignal; sig++ {
+		if sig == syscall.SIGHUP {
+			continue // ignored means nohup, whose wish is to be inherited
+		}
+		// It fails for KILL and STOP, which have nothing to reset.
+		_, _, _ = syscall.RawSyscall6(syscall.SYS_RT_SIGACTION, uintptr(sig),
+			uintptr(unsafe.Pointer(&standard)), 0, maskSize, 0, 0)
+	}
+	return unix.PthreadSigmask(unix.SIG_SETMASK, &unix.Sigset_t{}, nil)
+}
