@@ -1,0 +1,117 @@
+package control
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+)
+
+// echo answers every command with its own request, after one line of progress.
+var echo = &fake{do: func(_ context.Context, r Request, progress func([]Progress)) Verdict {
+	progress([]Progress{{Worker: r.Target}})
+	return Verdict{Text: r.Verb}
+}}
+
+func post(body []byte) *httptest.ResponseRecorder {
+	w := httptest.NewRecorder()
+	routes(echo).ServeHTTP(w, httptest.NewRequest(http.MethodPost, "/v1/do", bytes.NewReader(body)))
+	return w
+}
+
+func TestRequests(t *testing.T) {
+	for _, c := range []struct {
+		name, body string
+		status     int
+		answer     string
+	}{
+		{"plain", `{"verb":"stop","target":"web"}`, 200, `{"progress":[{"worker":"web","state":"","left":0}]}` + "\n" + `{"verdict":{"code":0,"text":"stop"}}` + "\n"},
+		{"unknown fields", `{"verb":"stop","target":"a","since":{"b":[1]}}`, 200, `{"progress":[{"worker":"a","state":"","left":0}]}` + "\n" + `{"verdict":{"code":0,"text":"stop"}}` + "\n"},
+		{"empty", ``, 400, `{"code":1,"error":"read request: unexpected end of JSON input"}` + "\n"},
+		{"no verb", `{}`, 400, `{"code":1,"error":"read request: it has no verb"}` + "\n"},
+		{"two requests", `{"verb":"stop"}{"verb":"stop"}`, 400, `{"code":1,"error":"read request: invalid character '{' after top-level value"}` + "\n"},
+		{"largest", `{"verb":"stop"` + strings.Repeat(" ", maxRequest-15) + `}`, 200, `{"progress":[{"worker":"","state":"","left":0}]}` + "\n" + `{"verdict":{"code":0,"text":"stop"}}` + "\n"},
+		{"too large", `{"verb":"stop"` + strings.Repeat(" ", maxRequest-14) + `}`, 413, `{"code":1,"error":"read request: http: request body too large"}` + "\n"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			w := post([]byte(c.body))
+			if w.Code != c.status || w.Body.String() != c.answer {
+				t.Errorf("answered %d %s, want %d %s", w.Code, w.Body, c.status, c.answer)
+			}
+		})
+	}
+}
+
+// timed records the deadlines that a handler sets.
+type timed struct {
+	*httptest.ResponseRecorder
+	read, write []time.Time
+}
+
+func (w *timed) SetReadDeadline(t time.Time) error  { w.read = append(w.read, t); return nil }
+func (w *timed) SetWriteDeadline(t time.Time) error { w.write = append(w.write, t); return nil }
+
+// A deadline for the body that outlived it would end a long command's waiting.
+func TestDeadlines(t *testing.T) {
+	w := &timed{ResponseRecorder: httptest.NewRecorder()}
+	routes(echo).ServeHTTP(w, httptest.NewRequest(http.MethodPost, "/v1/do", strings.NewReader(`{"verb":"stop"}`)))
+	if len(w.read) != 2 || w.read[0].IsZero() || !w.read[1].IsZero() {
+		t.Errorf("deadlines of reads: %v, want one, and then none", w.read)
+	}
+	if len(w.write) != 2 || w.write[0].IsZero() || w.write[1].IsZero() {
+		t.Errorf("deadlines of writes: %v, want one for each line", w.write)
+	}
+}
+
+func TestOtherPathsAndMethods(t *testing.T) {
+	for request, want := range map[string]int{
+		"GET /":             404,
+		"GET /v1/do":        405,
+		"POST /v1/status":   405,
+		"GET /v2/status":    404,
+		"GET /v1/inflight":  404, // echo knows no targets
+		"DELETE /v1/status": 405,
+	} {
+		method, path, _ := strings.Cut(request, " ")
+		w := httptest.NewRecorder()
+		routes(echo).ServeHTTP(w, httptest.NewRequest(method, path, nil))
+		if w.Code != want {
+			t.Errorf("%s: %d, want %d", request, w.Code, want)
+		}
+	}
+}
+
+// Whatever the bytes, the answer is either a refusal or a stream that ends
+// with the one verdict.
+func FuzzRequest(f *testing.F) {
+	for _, seed := range []string{`{"verb":"stop","target":"web.2","now":true}`, `{"verb":1}`, `[`, `null`, "\x00", `{"workers":1e99}`} {
+		f.Add([]byte(seed))
+	}
+	f.Fuzz(func(t *testing.T, body []byte) {
+		w := post(body)
+		switch w.Code {
+		case http.StatusOK:
+			lines := strings.Split(strings.TrimSuffix(w.Body.String(), "\n"), "\n")
+			for i, line := range lines {
+				var u Update
+				if err := json.Unmarshal([]byte(line), &u); err != nil {
+					t.Fatalf("line %q: %v", line, err)
+				}
+				if (u.Verdict != nil) != (i == len(lines)-1) {
+					t.Fatalf("line %d of %d: %s", i+1, len(lines), line)
+				}
+			}
+		case http.StatusBadRequest, http.StatusRequestEntityTooLarge:
+			var refused failure
+			if err := json.Unmarshal(w.Body.Bytes(), &refused); err != nil || refused.Code != Failed || refused.Error == "" {
+				t.Fatalf("refused with %q: %v", w.Body, err)
+			}
+		default:
+			t.Fatalf("status %d", w.Code)
+		}
+	})
+}
