@@ -1,0 +1,137 @@
+package config
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/lastcall/lastcall/internal/sock"
+	"github.com/lastcall/lastcall/internal/supervisor"
+)
+
+const anAddress = `an address is "127.0.0.1:8080", ":8080" or "/run/app.sock"`
+
+// listeners reads the table [listen].
+func (l *loader) listeners(n *node) error {
+	if err := n.is(aTable, ""); err != nil {
+		return err
+	}
+	for _, c := range n.items {
+		if problem := badName(c.name); problem != "" {
+			return c.fail("rename it to "+sanitize(c.name), "%s", problem)
+		}
+		said := listenerTable{listener: supervisor.Listener{Name: c.name}, address: c.place}
+		var err error
+		if c.kind == aTable {
+			err = said.table(c)
+		} else {
+			err = said.readAddress(c)
+		}
+		if err != nil {
+			return err
+		}
+		if err := l.listener(said.listener, said.address); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// A listenerTable is one entry of [listen] while it is read.
+type listenerTable struct {
+	listener    supervisor.Listener
+	address     place
+	mode, mptcp place // where they were said; no key: not at all
+}
+
+func (t *listenerTable) keys() []key {
+	return []key{
+		{"address", t.readAddress},
+		{"mode", func(n *node) error { t.mode = n.place; return fileMode(&t.listener.Mode)(n) }},
+		{"mptcp", func(n *node) error { t.mptcp = n.place; return boolean(&t.listener.MPTCP)(n) }},
+	}
+}
+
+func (t *listenerTable) readAddress(n *node) error {
+	s, err := n.string()
+	if err != nil {
+		return err
+	}
+	t.address = n.place
+	if t.listener.Address, err = sock.ParseAddress(s); err != nil {
+		return n.fail(anAddress, "%v", err)
+	}
+	return nil
+}
+
+func (t *listenerTable) table(n *node) error {
+	if err := read(n, t.keys(), nowhereElse); err != nil {
+		return err
+	}
+	unix := t.listener.Address.Network == "unix"
+	switch {
+	case t.listener.Address == sock.Address{}:
+		return n.fail(`add address = "127.0.0.1:8080"`, "has no address")
+	case !unix && t.mode.key != "":
+		return t.mode.fail("leave it out", "only a unix socket has a mode, not %s", t.listener.Address)
+	case unix && t.mptcp.key != "":
+		return t.mptcp.fail("leave it out", "only a TCP socket can use MPTCP, not %s", t.listener.Address)
+	}
+	return nil
+}
+
+// listener adds a listener whose name is not taken yet by another in its file.
+func (l *loader) listener(new supervisor.Listener, at place) *Error {
+	if _, taken := l.at[new.Name]; taken {
+		return at.fail("rename one of the two", "listener %q is there twice", new.Name)
+	}
+	for _, old := range l.config.Listeners {
+		if old.Address == new.Address && !strings.HasSuffix(new.Address.Address, ":0") {
+			return at.fail(fmt.Sprintf("use that one by its name, %q", old.Name),
+				"%s is listener %q already", new.Address, old.Name)
+		}
+	}
+	l.at[new.Name] = at
+	l.config.Listeners = append(l.config.Listeners, new)
+	return nil
+}
+
+// listeners finds what a program's listen means: a text with a colon or slash
+// is an address and makes a listener for this program, any other is the name
+// of one.
+func (d *draft) listeners() error {
+	for _, e := range d.listen {
+		name := e.text
+		if strings.ContainsAny(e.text, ":/") {
+			address, err := sock.ParseAddress(e.text)
+			if err != nil {
+				return e.fail(anAddress, "%v", err)
+			}
+			name = d.freeName()
+			if err := d.all.listener(supervisor.Listener{Name: name, Address: address}, e.place); err != nil {
+				return err
+			}
+		} else if _, ok := d.all.at[name]; !ok {
+			remedy := fmt.Sprintf("define it under [listen]; %s", anAddress)
+			if near := nearest(name, slices.Sorted(maps.Keys(d.all.at))); near != "" {
+				remedy = fmt.Sprintf("did you mean %q?", near)
+			}
+			return e.fail(remedy, "no listener %q", name)
+		}
+		d.Listen = append(d.Listen, name)
+	}
+	return nil
+}
+
+// freeName returns the program's own name for a listener that has none, with a
+// number if that is taken: "web", "web-2".
+func (d *draft) freeName() string {
+	name := d.Name
+	for i := 2; ; i++ {
+		if _, taken := d.all.at[name]; !taken {
+			return name
+		}
+		name = fmt.Sprintf("%s-%d", d.Name, i)
+	}
+}
