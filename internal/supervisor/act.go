@@ -1,0 +1,186 @@
+package supervisor
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/lastcall/lastcall/internal/control"
+	"github.com/lastcall/lastcall/internal/pool"
+	"github.com/lastcall/lastcall/internal/wire"
+)
+
+// act carries out one action of the core. It does not wait for anything.
+func (s *Supervisor) act(a pool.Action) {
+	switch a := a.(type) {
+	case pool.Spawn:
+		s.spawn(a.ID, a.Generation)
+	case pool.Ask:
+		s.ask(a)
+	case pool.AskGate:
+		s.askGate(s.lives[a.ID])
+	case pool.RunStopCommand:
+		s.runStopCommand(s.lives[a.ID])
+	case pool.Signal:
+		l := s.lives[a.ID]
+		l.endGate()
+		l.signal(l.program.StopSignal)
+	case pool.Cut:
+		s.send(s.lives[a.ID], wire.Message{Cut: &wire.CutOrder{}})
+	case pool.Quit:
+		s.lives[a.ID].endGate()
+		s.send(s.lives[a.ID], wire.Message{Quit: &wire.Quit{}})
+	case pool.Kill:
+		l := s.lives[a.ID]
+		l.endGate()
+		if l.process != nil {
+			_ = l.process.SignalGroup(syscall.SIGKILL) // it may have ended meanwhile: Gone tells
+		}
+	case pool.Quiesce:
+		s.quiesce(s.listeners[a.Listener])
+	case pool.CloseListener:
+		s.closeListener(s.listeners[a.Listener])
+	case pool.Reply:
+		r := s.replies[a.Token]
+		r.verdict <- s.verdict(a.Verdict, r.since)
+		delete(s.replies, a.Token)
+	case pool.Finish:
+		s.finish(a.Verdict)
+	default:
+		s.record(a)
+	}
+}
+
+// ask tells a life over its channel to drain.
+func (s *Supervisor) ask(a pool.Ask) {
+	l := s.lives[a.ID]
+	p := l.program
+	s.send(l, wire.Message{Drain: &wire.Drain{
+		Reason: string(a.Reason), Timeout: a.Timeout, Policy: p.Drain, Hold: a.Hold,
+		UnwindTimeout: p.UnwindTimeout, FreshGrace: p.FreshGrace,
+		ExpendableGrace: p.ExpendableGrace, StallTimeout: p.StallTimeout,
+	}})
+}
+
+// send gives a life a message. One that cannot take it gets its stop signal:
+// that means the same to it.
+func (s *Supervisor) send(l *life, m wire.Message) {
+	if err := l.channel.Send(m); err != nil && !errors.Is(err, syscall.EPIPE) { // gone, and on its way to the loop
+		s.log.Warn("channel", "worker", l.id.Worker(), "life", l.id.Life, "err", err)
+		l.signal(l.program.StopSignal)
+	}
+}
+
+// record writes what the core did to the log, one line an event.
+func (s *Supervisor) record(a pool.Action) {
+	switch a := a.(type) {
+	case pool.Became:
+		s.recordState(a)
+	case pool.Backoff:
+		s.log.Warn("restarting", "worker", worker(a.Program, a.Slot), "in", a.Delay.Round(time.Millisecond), "crashes", a.Crashes)
+	case pool.GaveUp:
+		s.log.Error("gave up restarting", "worker", worker(a.Program, a.Slot))
+	case pool.Up:
+		s.log.Info("program ready", "program", a.Program)
+	case pool.AllUp:
+		s.log.Info("ready")
+	case pool.Rolled:
+		s.log.Info("rolled", "program", a.Program, "verdict", a.Verdict.Outcome, "reason", a.Verdict.Text)
+	case pool.Ignored:
+		s.log.Debug("ignored", "event", fmt.Sprintf("%T%+v", a.Event, a.Event))
+	default:
+		panic(fmt.Sprintf("supervisor: unknown action %T", a))
+	}
+}
+
+func (s *Supervisor) recordState(a pool.Became) {
+	l := s.lives[a.ID]
+	args := []any{"worker", a.ID.Worker(), "life", a.ID.Life}
+	if pid := l.pid(); pid != 0 {
+		args = append(args, "pid", pid)
+	}
+	if a.Why != "" {
+		args = append(args, "reason", a.Why)
+	}
+	level := slog.LevelInfo
+	if a.State == pool.LifeCutting || a.State == pool.LifeStuck || a.State == pool.LifeGone && a.Why != "" {
+		level = slog.LevelWarn
+	}
+	if a.State == pool.LifeGone && len(l.cut) > 0 {
+		args = append(args, "cut", describe(l.cut))
+	}
+	s.log.Log(context.Background(), level, string(a.State), args...)
+	switch a.State {
+	case pool.LifeDraining:
+		if s.talk.IsZero() {
+			s.talk = time.Now().Add(time.Second)
+		}
+	case pool.LifeGone:
+		s.buried(l)
+	}
+}
+
+// A grave is what is remembered of a life that did not end well, for the
+// verdict it led to.
+type grave struct {
+	when time.Time
+	cut  []control.Operation
+	last []string
+}
+
+// maxGraves bounds how many are remembered: verdicts come soon after.
+const maxGraves = 64
+
+// buried lets go of what the supervisor had of a life.
+func (s *Supervisor) buried(l *life) {
+	delete(s.lives, l.id)
+	l.release()
+	s.letGoUnheld()
+	if len(s.graves) == maxGraves {
+		oldest := l.id
+		for id := range s.graves {
+			if id.Life < oldest.Life {
+				oldest = id
+			}
+		}
+		delete(s.graves, oldest)
+	}
+	s.graves[l.id] = grave{when: time.Now(), cut: l.cut, last: l.tail.last()}
+}
+
+func (s *Supervisor) finish(v pool.Verdict) {
+	r := Report{Code: exitCode(v.Outcome)}
+	if v.Text != "" {
+		text := v.Text
+		if last := s.graves[v.Life].last; v.Outcome == pool.NeverUp && len(last) > 0 {
+			text += "; its last lines:\n\t" + strings.Join(last, "\n\t")
+		}
+		r.Err = fmt.Errorf("%s", text)
+	}
+	s.report = &r
+}
+
+func exitCode(o pool.Outcome) int {
+	switch o {
+	case pool.Done:
+		return exitDone
+	case pool.WasCut:
+		return exitCut
+	case pool.Died:
+		return exitDied
+	case pool.GaveUpAll:
+		return exitGaveUp
+	case pool.NeverUp:
+		return exitNotUp
+	case pool.RolledBack, pool.NoSuch, pool.Refused:
+	}
+	return exitFailure
+}
+
+func worker(program string, slot int) string {
+	return pool.ID{Program: program, Slot: slot}.Worker()
+}

@@ -1,0 +1,67 @@
+// Package supervisor is the shell around the core in package pool: one
+// goroutine that feeds it events and carries out its actions, one timer, and
+// the sockets, processes, probes and operators' requests they are about.
+package supervisor
+
+import (
+	"os"
+	"syscall"
+	"time"
+
+	"github.com/lastcall/lastcall/internal/gate"
+	"github.com/lastcall/lastcall/internal/sock"
+	"github.com/lastcall/lastcall/internal/wire"
+)
+
+// Config is everything a supervisor runs. It is plain data; package config
+// makes and validates it.
+type Config struct {
+	Name      string     // for people, and for the control socket's default path
+	Listeners []Listener // bound before anything starts, in order
+	Programs  []Program  // in the order of the configuration
+	Socket    string     // path of the control socket; "": none
+	PIDFile   string     // "": none
+}
+
+// Listener is one named listening socket.
+type Listener struct {
+	Name    string
+	Address sock.Address
+	Mode    os.FileMode // of a unix socket; 0: 0o666 less the umask
+	MPTCP   bool
+}
+
+// Program is one command, run as Workers processes.
+type Program struct {
+	Name      string
+	Command   []string // as configured: the name looked for, and its arguments
+	Path      string   // the executable that was found
+	Env       []string // "KEY=value" in addition to the supervisor's own
+	Dir       string   // "": the supervisor's
+	User      string   // "": the supervisor's
+	Workers   int
+	Listen    []string // names of Listeners, in the order they are passed
+	DependsOn []string // names of Programs that must be ready first and end last
+
+	Ready        *gate.Spec // nil: the worker says so, or accepts, or stays up
+	ReadyTimeout time.Duration
+	MinUptime    time.Duration // after readiness by staying up
+
+	Gates []gate.Spec // asked before a worker may end
+
+	StopSignal  syscall.Signal
+	StopCommand []string      // asked first, before StopSignal
+	StopTimeout time.Duration // from StopCommand to StopSignal
+
+	Drain           wire.Policy
+	DrainTimeout    time.Duration
+	UnwindTimeout   time.Duration // 0: the worker's own
+	FreshGrace      time.Duration // 0: the worker's own
+	ExpendableGrace time.Duration // 0: the worker's own
+	StallTimeout    time.Duration // 0: the worker's own
+
+	MaxRestarts   int // within RestartWindow; then the slot has failed
+	RestartWindow time.Duration
+	MaxSurge      int // extra lives during a roll; 0: stop first
+	MaxDraining   int // old lives draining at once during a roll; 0: Workers
+}

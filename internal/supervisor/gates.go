@@ -1,0 +1,99 @@
+package supervisor
+
+import (
+	"context"
+	"os/exec"
+	"syscall"
+	"time"
+
+	"github.com/lastcall/lastcall/internal/gate"
+	"github.com/lastcall/lastcall/internal/pool"
+	"github.com/lastcall/lastcall/internal/proc"
+	"github.com/lastcall/lastcall/internal/wire"
+)
+
+// askGate asks the gates of a life's program, one after the other, until each
+// has said go or the asking is ended. A gate that fails or hangs has not said
+// go; the deadline is the core's.
+func (s *Supervisor) askGate(l *life) {
+	ctx, cancel := context.WithCancel(l.ctx)
+	l.gate = cancel
+	vars := variables(wire.Env{Program: l.id.Program, Slot: l.id.Slot, Workers: l.program.Workers})
+	go func() {
+		defer cancel()
+		for _, spec := range l.program.Gates {
+			if !s.passGate(ctx, l, spec.Expand(vars)) {
+				return
+			}
+		}
+		s.post(pool.GateOpen{ID: l.id})
+	}()
+}
+
+// passGate waits for one gate and tells whether it said go.
+func (s *Supervisor) passGate(ctx context.Context, l *life, spec gate.Spec) bool {
+	report := func(waiting string) {
+		s.call(ctx, func() {
+			if l.gate != nil {
+				l.waiting = waiting
+				s.log.Info("gate", "worker", l.id.Worker(), "life", l.id.Life, "waiting_for", waiting)
+			}
+		})
+	}
+	question, err := s.open(spec)
+	if err != nil {
+		report(err.Error())
+		<-ctx.Done()
+		return false
+	}
+	defer question.Close()
+	every := spec.Every
+	if every == 0 {
+		every = time.Second
+	}
+	return gate.Wait(ctx, question, every, spec.Timeout, report) == nil
+}
+
+// runStopCommand runs a program's stop command for a life. If it cannot be
+// run, or fails while the life is still there, the core goes on to the stop
+// signal. It ends with the life at the latest.
+func (s *Supervisor) runStopCommand(l *life) {
+	env := wire.Env{Program: l.id.Program, Slot: l.id.Slot, Workers: l.program.Workers}
+	vars := variables(env)
+	command := expandAll(vars, l.program.StopCommand)
+	path, err := exec.LookPath(command[0])
+	if err != nil {
+		s.commandFailed(l, err)
+		return
+	}
+	out, _, err := s.pipe(l, s.options.Stderr)
+	if err != nil {
+		s.commandFailed(l, err)
+		return
+	}
+	defer out.Close()
+	p, err := s.system.start(proc.Spec{
+		Path: path, Args: command, Dir: l.program.Dir, User: l.program.User,
+		Env: environment(l.program, env, vars), Stdout: out, Stderr: out,
+	})
+	if err != nil {
+		s.commandFailed(l, err)
+		return
+	}
+	go func() {
+		select {
+		case <-p.Exited():
+			if e := p.Exit(); e != (proc.Exit{}) {
+				s.log.Warn("stop command", "worker", l.id.Worker(), "ended", e.String())
+				s.post(pool.CommandFailed{ID: l.id})
+			}
+		case <-l.ctx.Done():
+		}
+		_ = p.SignalGroup(syscall.SIGKILL)
+	}()
+}
+
+func (s *Supervisor) commandFailed(l *life, err error) {
+	s.log.Warn("stop command", "worker", l.id.Worker(), "err", err)
+	s.queue = append(s.queue, pool.CommandFailed{ID: l.id})
+}

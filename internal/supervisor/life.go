@@ -1,0 +1,150 @@
+package supervisor
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/lastcall/lastcall/internal/control"
+	"github.com/lastcall/lastcall/internal/pool"
+	"github.com/lastcall/lastcall/internal/wire"
+)
+
+// A life is what the shell has of one life: its process and the descriptors
+// that belong to it. It is the loop's alone.
+type life struct {
+	id      pool.ID
+	program *Program
+	process process // nil: it could not be started
+	channel *wire.Channel
+	notify  *net.UnixConn
+	tail    *tail
+
+	ctx    context.Context // ends with the life
+	cancel context.CancelFunc
+	spoke  context.CancelFunc // ends the guessing of its readiness
+	gate   context.CancelFunc // ends the asking of its gate; nil: not asked
+
+	hello   bool
+	status  string              // its STATUS= line
+	waiting string              // what its gate waits for
+	cut     []control.Operation // what it reports to have cut
+	lists   map[int]*listing    // questions about its operations, by request
+}
+
+func (l *life) pid() int {
+	if l.process == nil {
+		return 0
+	}
+	return l.process.Pid()
+}
+
+// signal sends a signal to the process, or to its group when the process has
+// ended before it. A stopped process is continued, or it could not obey. That
+// it has ended meanwhile is no error: its end is on the way to the loop.
+func (l *life) signal(sig syscall.Signal) {
+	if l.process == nil {
+		return
+	}
+	select {
+	case <-l.process.Exited():
+		_ = l.process.SignalGroup(sig)
+	default:
+		_ = l.process.Signal(sig)
+	}
+	_ = l.process.SignalGroup(syscall.SIGCONT)
+}
+
+func (l *life) endGate() {
+	if l.gate != nil {
+		l.gate()
+		l.gate, l.waiting = nil, ""
+	}
+}
+
+// release closes what belonged to the life.
+func (l *life) release() {
+	l.endGate()
+	l.cancel()
+	if l.channel != nil {
+		_ = l.channel.Close()
+	}
+	if l.notify != nil {
+		_ = l.notify.Close()
+	}
+	for _, q := range l.lists {
+		q.end()
+	}
+}
+
+// watch brings the end of the process to the loop, after all it had to say:
+// the last messages of its channel and the last lines of its output. Somebody
+// outside its group may hold those open, so they are waited for a moment only.
+func (s *Supervisor) watch(l *life, said ...<-chan struct{}) {
+	p := l.process
+	<-p.Exited()
+	moment := time.NewTimer(10 * time.Millisecond)
+	defer moment.Stop()
+	select {
+	case <-p.Gone(): // as it is for a process that leaves nobody behind
+	case <-moment.C:
+		s.post(pool.Exited{ID: l.id})
+		<-p.Gone()
+	}
+	moment.Reset(200 * time.Millisecond)
+	for _, c := range said {
+		select {
+		case <-c:
+		case <-moment.C:
+			moment.Reset(0)
+		}
+	}
+	e := p.Exit()
+	s.post(pool.Gone{ID: l.id, Exit: pool.Exit{Code: e.Code, Signal: int(e.Signal)}})
+}
+
+// operations puts the wire's form of a worker's operations into the
+// operator's.
+func operations(worker string, list []wire.Operation) []control.Operation {
+	out := make([]control.Operation, len(list))
+	for i, o := range list {
+		out[i] = control.Operation{
+			Worker: worker, Name: o.Name, Route: o.Route, Class: string(o.Class),
+			State: o.State, Client: o.Client, Age: o.Age,
+		}
+	}
+	return out
+}
+
+// describe names operations in one line, at most five of them.
+func describe(list []control.Operation) string {
+	var b strings.Builder
+	for i, o := range list {
+		if i > 0 {
+			b.WriteString("; ")
+		}
+		if i == 5 {
+			fmt.Fprintf(&b, "and %d more", len(list)-i)
+			break
+		}
+		b.WriteString(name(o))
+	}
+	return b.String()
+}
+
+// name describes one operation: "POST /work/a (critical, 1.2s old, from
+// 127.0.0.1:5)".
+func name(o control.Operation) string {
+	what := o.Name
+	if o.Route != "" {
+		what += " " + o.Route
+	}
+	text := fmt.Sprintf("%s (%s, %v old", what, o.Class, o.Age.Round(100*time.Millisecond))
+	if o.Client != "" {
+		text += ", from " + o.Client
+	}
+	return text + ")"
+}

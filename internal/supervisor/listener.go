@@ -1,0 +1,127 @@
+package supervisor
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/lastcall/lastcall/internal/pool"
+	"github.com/lastcall/lastcall/internal/sock"
+)
+
+// quiesceBound is how long connections that the kernel has accepted are waited
+// for before their workers are told to drain. On a busy server they take well
+// under a millisecond; this is for workers that do not accept at all.
+const quiesceBound = time.Second
+
+// refuseAfter is how long a worker without a channel may take to close its
+// copy of a listener by itself.
+const refuseAfter = 250 * time.Millisecond
+
+type listener struct {
+	*sock.Listener
+	config  Listener
+	closing bool // as soon as no worker without a channel holds it
+	closed  bool
+}
+
+// quiesce makes the kernel take no new connection, and tells the core when the
+// workers have accepted those it had taken.
+func (s *Supervisor) quiesce(l *listener) {
+	if err := l.Quiesce(); err != nil {
+		s.log.Info("cannot quiesce, accepting until empty", "listener", l.config.Name, "err", err)
+	}
+	quiesced := pool.Quiesced{Listener: l.config.Name}
+	if empty, err := l.Empty(); empty || err != nil {
+		s.queue = append(s.queue, quiesced)
+		return
+	}
+	// The kernel has no event for an accept queue that has become empty.
+	go func() {
+		until := time.Now().Add(quiesceBound)
+		look := time.NewTicker(time.Millisecond)
+		defer look.Stop()
+		for now := range look.C {
+			empty, err := l.Empty()
+			if empty || err != nil || now.After(until) {
+				break
+			}
+		}
+		s.post(quiesced)
+	}()
+}
+
+// closeListener closes our copy, so that a successor can bind. Workers without
+// a channel may keep theirs, in which newcomers would wait for nobody: then
+// the socket itself is made to refuse. That they get a moment to act on their
+// stop signal first, because a call of accept that is under way fails by it;
+// no client waits longer than for the first retransmission of its SYN.
+func (s *Supervisor) closeListener(l *listener) {
+	if l.closed || l.closing {
+		return
+	}
+	l.closing = true
+	if !s.foreign(l.config.Name) {
+		s.letGo(l)
+		return
+	}
+	go func() {
+		select {
+		case <-time.After(refuseAfter):
+			s.call(context.Background(), func() { s.letGo(l) })
+		case <-s.done:
+		}
+	}()
+}
+
+// letGo closes our copy, for good.
+func (s *Supervisor) letGo(l *listener) {
+	if l.closed {
+		return
+	}
+	l.closed = true
+	if s.foreign(l.config.Name) {
+		if err := l.Refuse(); err != nil && !errors.Is(err, errors.ErrUnsupported) {
+			s.log.Warn("cannot refuse newcomers", "listener", l.config.Name, "err", err)
+		}
+	}
+	if err := l.Close(); err != nil {
+		s.log.Warn("close listener", "listener", l.config.Name, "err", err)
+	}
+	s.log.Info("closed", "listener", l.config.Name)
+}
+
+// letGoUnheld closes the listeners that were left open only for workers that
+// have ended meanwhile.
+func (s *Supervisor) letGoUnheld() {
+	for _, c := range s.config.Listeners {
+		if l := s.listeners[c.Name]; l.closing && !s.foreign(c.Name) {
+			s.letGo(l)
+		}
+	}
+}
+
+// foreign tells whether a life holds the listener that does not tell when it
+// has closed it.
+func (s *Supervisor) foreign(name string) bool {
+	for _, l := range s.lives {
+		if l.hello {
+			continue
+		}
+		for _, used := range l.program.Listen {
+			if used == name {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+func (s *Supervisor) closeListeners() {
+	for _, c := range s.config.Listeners {
+		if l := s.listeners[c.Name]; l != nil && !l.closed {
+			l.closed = true
+			_ = l.Close() // nothing runs any more that could be told
+		}
+	}
+}

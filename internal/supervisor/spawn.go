@@ -1,0 +1,118 @@
+package supervisor
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/lastcall/lastcall/internal/pool"
+	"github.com/lastcall/lastcall/internal/proc"
+	"github.com/lastcall/lastcall/internal/wire"
+	"golang.org/x/sys/unix"
+)
+
+// spawn starts the process of a life. A failure is an end like another: the
+// core decides what follows from it.
+func (s *Supervisor) spawn(id pool.ID, generation int) {
+	l := &life{id: id, program: s.program(id.Program), tail: &tail{}, lists: make(map[int]*listing)}
+	l.ctx, l.cancel = context.WithCancel(context.Background())
+	s.lives[id] = l
+	if err := s.startProcess(l, generation); err != nil {
+		s.log.Error("start", "worker", id.Worker(), "life", id.Life, "err", err)
+		l.tail.add(err.Error())
+		s.queue = append(s.queue, pool.Gone{ID: id, Exit: pool.Exit{Code: 127}})
+		return
+	}
+	s.log.Info("started", "worker", id.Worker(), "life", id.Life, "pid", l.process.Pid(), "generation", generation)
+	s.watchReady(l)
+}
+
+// startProcess makes what belongs to a life, and the life. What it opened is
+// closed by the end of the life, also when it fails half way.
+func (s *Supervisor) startProcess(l *life, generation int) error {
+	env := wire.Env{
+		Program: l.id.Program, Slot: l.id.Slot, Workers: l.program.Workers,
+		Generation: generation, Life: l.id.Life,
+	}
+	var files []int
+	for _, name := range l.program.Listen {
+		ln := s.listeners[name]
+		if ln.closed {
+			return fmt.Errorf("start %s: listener %s is closed", l.id.Worker(), name)
+		}
+		a := ln.Address()
+		env.Listeners = append(env.Listeners, wire.Listener{Name: name, Network: a.Network, Address: a.Address})
+		files = append(files, ln.FD())
+	}
+	channel, end, err := wire.Pair()
+	switch {
+	case err == nil:
+		l.channel, env.Channel = channel, wire.FirstFD+len(files)
+		files = append(files, end)
+		defer unix.Close(end)
+	case !errors.Is(err, errors.ErrUnsupported):
+		return err
+	}
+	if l.notify, env.Notify, err = openNotify(l.id); err != nil {
+		return err
+	}
+	stdout, stderr, said, err := s.outputs(l)
+	if err != nil {
+		return err
+	}
+	defer stdout.Close()
+	defer stderr.Close()
+	vars := variables(env)
+	spec := proc.Spec{
+		Path: l.program.Path, Args: expandAll(vars, l.program.Command), Dir: l.program.Dir, User: l.program.User,
+		Env:    environment(l.program, env, vars),
+		Files:  files,
+		Stdout: stdout, Stderr: stderr,
+	}
+	if l.process, err = s.system.start(spec); err != nil {
+		return err
+	}
+	if l.channel != nil {
+		said = append(said, s.listen(l))
+	}
+	s.hear(l)
+	go s.watch(l, said...)
+	return nil
+}
+
+// variables are what is substituted in commands, environment and gates.
+func variables(e wire.Env) *strings.Replacer {
+	pairs := []string{
+		"{worker}", e.Worker(), "{program}", e.Program, "{slot}", strconv.Itoa(e.Slot),
+		"{workers}", strconv.Itoa(e.Workers), "{generation}", strconv.Itoa(e.Generation),
+	}
+	for i, l := range e.Listeners {
+		pairs = append(pairs, "{fd:"+l.Name+"}", strconv.Itoa(wire.FirstFD+i))
+	}
+	return strings.NewReplacer(pairs...)
+}
+
+func expandAll(r *strings.Replacer, list []string) []string {
+	out := make([]string, len(list))
+	for i, text := range list {
+		out[i] = r.Replace(text)
+	}
+	return out
+}
+
+// environment is the whole environment of a worker: the supervisor's own, less
+// what the supervisor's own parent said to it, then the program's, then what
+// the supervisor says.
+func environment(p *Program, e wire.Env, vars *strings.Replacer) []string {
+	env := slices.DeleteFunc(os.Environ(), func(kv string) bool {
+		key, _, _ := strings.Cut(kv, "=")
+		return strings.HasPrefix(key, "LISTEN_") || strings.HasPrefix(key, "LASTCALL_") ||
+			strings.HasPrefix(key, "WATCHDOG_") || key == wire.EnvNotifySocket
+	})
+	env = append(env, expandAll(vars, p.Env)...)
+	return append(env, e.Encode()...)
+}

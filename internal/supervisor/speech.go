@@ -1,0 +1,91 @@
+package supervisor
+
+import (
+	"github.com/lastcall/lastcall/internal/pool"
+	"github.com/lastcall/lastcall/internal/wire"
+)
+
+// listen brings the messages of a life's channel to the loop, and returns a
+// channel that is closed when no more can come.
+func (s *Supervisor) listen(l *life) <-chan struct{} {
+	end := make(chan struct{})
+	go func() {
+		defer close(end)
+		for {
+			m, err := l.channel.Receive()
+			if err != nil {
+				return // the process, or our own end, has closed it
+			}
+			if !s.call(l.ctx, func() { s.heard(l, m) }) {
+				return
+			}
+		}
+	}()
+	return end
+}
+
+// heard takes one message of a life.
+func (s *Supervisor) heard(l *life, m wire.Message) {
+	switch {
+	case m.Hello != nil:
+		l.hello = true
+		s.step(pool.Hello{ID: l.id})
+		s.spokeUp(l)
+	case m.Ready != nil:
+		s.saidReady(l)
+	case m.Closed != nil:
+		s.step(pool.Closed{ID: l.id, Listeners: m.Closed.Listeners})
+	case m.Inflight != nil:
+		l.listed(*m.Inflight)
+	case m.Drained != nil:
+		l.cut = append(l.cut, operations(l.id.Worker(), m.Drained.Cut)...)
+		if !m.Drained.More {
+			s.step(pool.Drained{ID: l.id, Cut: len(l.cut)})
+		}
+	}
+}
+
+// hear brings the notify datagrams of a life to the loop.
+func (s *Supervisor) hear(l *life) {
+	if l.notify == nil {
+		return
+	}
+	go func() {
+		buf := make([]byte, 4096) // systemd's own limit of a datagram
+		for {
+			n, err := l.notify.Read(buf)
+			if err != nil {
+				return // closed with the life
+			}
+			note := wire.ParseNotify(buf[:n])
+			if !s.call(l.ctx, func() { s.notified(l, note) }) {
+				return
+			}
+		}
+	}()
+}
+
+func (s *Supervisor) notified(l *life, n wire.Notification) {
+	if n.Status != "" {
+		l.status = n.Status
+	}
+	if n.Ready {
+		s.spokeUp(l)
+		s.saidReady(l)
+	}
+}
+
+// spokeUp ends the guessing about a life that says itself when it is ready.
+func (s *Supervisor) spokeUp(l *life) {
+	if l.spoke != nil && l.program.Ready == nil {
+		l.spoke()
+	}
+}
+
+// saidReady takes a life's own word, unless a probe was configured to know
+// better.
+func (s *Supervisor) saidReady(l *life) {
+	if l.program.Ready == nil {
+		s.step(pool.Ready{ID: l.id})
+	}
+}

@@ -1,0 +1,268 @@
+package supervisor
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/signal"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/lastcall/lastcall/internal/control"
+	"github.com/lastcall/lastcall/internal/gate"
+	"github.com/lastcall/lastcall/internal/pool"
+	"github.com/lastcall/lastcall/internal/sock"
+)
+
+// Options is what a Supervisor is given besides its configuration.
+type Options struct {
+	Logger   *slog.Logger         // nil: nothing is logged
+	Stdout   io.Writer            // of the workers; nil: it is dropped
+	Stderr   io.Writer            // of the workers; nil: it is dropped
+	Terminal bool                 // Stdout is one: the workers' lines are prefixed
+	Kinds    map[string]gate.Kind // the gates and probes there are; nil: gate.Kinds()
+	Version  string
+}
+
+// The exit codes of a supervisor (docs/command.md).
+const (
+	exitDone     = 0
+	exitFailure  = 1
+	exitNotUp    = 3
+	exitGaveUp   = 4
+	exitCut      = 5
+	exitDied     = 6
+	progressTick = 5 * time.Second // between two log lines about a drain
+)
+
+// Report is how a supervisor ended.
+type Report struct {
+	Code int   // the exit code
+	Err  error // nil, or why the code is not 0, in one line
+}
+
+// A Supervisor runs the programs of one configuration. Only its methods of
+// control.Handler may be called from other goroutines than Run's.
+type Supervisor struct {
+	config  Config
+	options Options
+	log     *slog.Logger
+	system  system
+	core    *pool.Pool
+	began   time.Time
+
+	events chan pool.Event // of processes, sockets and probes
+	calls  chan func()     // run by the loop between two events
+	done   chan struct{}   // closed when the loop has ended
+
+	// All below is the loop's alone.
+	queue     []pool.Event // events that actions gave rise to
+	lives     map[pool.ID]*life
+	listeners map[string]*listener
+	replies   map[int]reply
+	token     int
+	talk      time.Time // when to log what a drain waits for; zero: nothing drains
+	ints      int       // how many SIGINT came
+	graves    map[pool.ID]grave
+	report    *Report // set when all has ended
+}
+
+// New returns a supervisor that has not touched anything yet. The
+// configuration must have been validated.
+func New(c Config, o Options) (*Supervisor, error) {
+	if len(c.Programs) == 0 {
+		return nil, errors.New("run supervisor: no programs")
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	if o.Stdout == nil {
+		o.Stdout = io.Discard
+	}
+	if o.Stderr == nil {
+		o.Stderr = io.Discard
+	}
+	if o.Kinds == nil {
+		o.Kinds = gate.Kinds()
+	}
+	return &Supervisor{
+		config: c, options: o, log: o.Logger,
+		events:    make(chan pool.Event),
+		calls:     make(chan func()),
+		done:      make(chan struct{}),
+		lives:     make(map[pool.ID]*life),
+		listeners: make(map[string]*listener),
+		replies:   make(map[int]reply),
+		graves:    make(map[pool.ID]grave),
+	}, nil
+}
+
+// Run binds the sockets, starts the programs, and returns after the last
+// process has ended: when it is told to stop (TERM, INT, QUIT, or the
+// operator), when a program does not start, or when one has no worker left.
+// Whatever the reason, nothing it started is left behind. It may be called
+// once.
+func (s *Supervisor) Run() Report {
+	s.began = time.Now()
+	signals := make(chan os.Signal, 128)
+	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT, syscall.SIGQUIT, syscall.SIGHUP)
+	defer signal.Stop(signals)
+	// A reader of our output that is gone must not end the supervisor.
+	signal.Ignore(syscall.SIGPIPE)
+
+	var handlers sync.WaitGroup
+	defer handlers.Wait()
+	if s.config.Socket != "" {
+		server, err := control.Listen(s.config.Socket)
+		if err != nil {
+			return Report{exitNotUp, err}
+		}
+		defer server.Close()
+		handlers.Go(func() {
+			if err := server.Serve(s); err != nil {
+				s.log.Error("control socket", "err", err)
+			}
+		})
+	}
+	// Closed before the server is: no operator waits for a loop that has left.
+	defer close(s.done)
+	if err := s.bind(); err != nil {
+		s.closeListeners()
+		return Report{exitNotUp, err}
+	}
+	defer s.closeListeners()
+	sys, err := newSystem()
+	if err != nil {
+		return Report{exitFailure, err}
+	}
+	defer sys.close()
+	s.system = sys
+	unlink, err := writePIDFile(s.config.PIDFile)
+	if err != nil {
+		return Report{exitFailure, err}
+	}
+	defer unlink()
+	s.log.Info("supervisor started", "name", s.config.Name, "pid", os.Getpid(), "socket", s.config.Socket)
+	s.loop(signals)
+	s.log.Info("supervisor ended", "code", s.report.Code)
+	return *s.report
+}
+
+// loop feeds the core until it has finished.
+func (s *Supervisor) loop(signals <-chan os.Signal) {
+	s.core = pool.New(corePrograms(s.config.Programs), uint64(s.began.UnixNano()))
+	timer := time.NewTimer(time.Hour)
+	defer timer.Stop()
+	s.step(pool.Begin{})
+	for s.report == nil {
+		s.setTimer(timer)
+		select {
+		case e := <-s.events:
+			s.step(e)
+		case call := <-s.calls:
+			call()
+		case sig := <-signals:
+			s.signalled(sig.(syscall.Signal))
+		case <-timer.C:
+			s.step(pool.Tick{})
+			s.talkDue()
+		}
+	}
+}
+
+// setTimer arms the one timer there is.
+func (s *Supervisor) setTimer(timer *time.Timer) {
+	at, ok := s.core.Deadline()
+	if !s.talk.IsZero() && (!ok || s.talk.Before(at)) {
+		at, ok = s.talk, true
+	}
+	if !ok {
+		timer.Stop()
+		return
+	}
+	timer.Reset(time.Until(at))
+}
+
+// step gives the core one event, carries out what it wants, and goes on with
+// the events that come of that, until none is left.
+func (s *Supervisor) step(e pool.Event) {
+	s.queue = append(s.queue, e)
+	for len(s.queue) > 0 {
+		e := s.queue[0]
+		s.queue = s.queue[1:]
+		for _, a := range s.core.Step(time.Now(), e) {
+			s.act(a)
+		}
+	}
+}
+
+// post brings an event to the loop, from another goroutine.
+func (s *Supervisor) post(e pool.Event) {
+	select {
+	case s.events <- e:
+	case <-s.done:
+	}
+}
+
+// call runs f in the loop and waits for it, from another goroutine. It returns
+// false, without having run f, when the loop has ended or ctx has.
+func (s *Supervisor) call(ctx context.Context, f func()) bool {
+	ran := make(chan struct{})
+	select {
+	case s.calls <- func() { defer close(ran); f() }:
+		<-ran
+		return true
+	case <-s.done:
+	case <-ctx.Done():
+	}
+	return false
+}
+
+// bind opens the listening sockets, all or none.
+func (s *Supervisor) bind() error {
+	for _, c := range s.config.Listeners {
+		l, err := sock.Listen(c.Address, sock.Options{Mode: c.Mode, MPTCP: c.MPTCP})
+		if err != nil {
+			return fmt.Errorf("listen for %s: %w", c.Name, err)
+		}
+		s.listeners[c.Name] = &listener{Listener: l, config: c}
+		s.log.Info("listening", "name", c.Name, "address", l.Address().String())
+	}
+	return nil
+}
+
+// corePrograms is what the core needs to know of the configuration.
+func corePrograms(programs []Program) []pool.Program {
+	out := make([]pool.Program, len(programs))
+	for i, p := range programs {
+		unwind := p.UnwindTimeout
+		if unwind == 0 {
+			unwind = defaultUnwind
+		}
+		out[i] = pool.Program{
+			Name: p.Name, Workers: p.Workers, DependsOn: p.DependsOn, Listeners: p.Listen,
+			Gated: len(p.Gates) > 0, StopCommand: len(p.StopCommand) > 0, StopSignal: int(p.StopSignal),
+			ReadyTimeout: p.ReadyTimeout, DrainTimeout: p.DrainTimeout, UnwindTimeout: unwind, StopTimeout: p.StopTimeout,
+			MaxRestarts: p.MaxRestarts, RestartWindow: p.RestartWindow, MaxSurge: p.MaxSurge, MaxDraining: p.MaxDraining,
+		}
+	}
+	return out
+}
+
+// defaultUnwind is what a worker takes to unwind where nothing is configured,
+// the default of package lastcall.
+const defaultUnwind = 200 * time.Millisecond
+
+// program returns a program's configuration.
+func (s *Supervisor) program(name string) *Program {
+	for i := range s.config.Programs {
+		if s.config.Programs[i].Name == name {
+			return &s.config.Programs[i]
+		}
+	}
+	panic("supervisor: no program " + name)
+}

@@ -1,0 +1,42 @@
+package supervisor
+
+import (
+	"fmt"
+	"syscall"
+
+	"github.com/lastcall/lastcall/internal/proc"
+)
+
+// system is the operating system as the loop uses it, so that a test can put
+// another in its place. Sockets are not part of it: they are real in tests too.
+type system struct {
+	start func(proc.Spec) (process, error)
+	close func() error
+}
+
+// process is a *proc.Process.
+type process interface {
+	Pid() int
+	Signal(syscall.Signal) error
+	SignalGroup(syscall.Signal) error
+	Exited() <-chan struct{}
+	Gone() <-chan struct{}
+	Exit() proc.Exit
+}
+
+func newSystem() (system, error) {
+	children, err := proc.NewChildren()
+	if err != nil {
+		return system{}, fmt.Errorf("watch processes: %w", err)
+	}
+	return system{
+		start: func(spec proc.Spec) (process, error) {
+			p, err := children.Start(spec)
+			if err != nil {
+				return nil, err // not a nil *proc.Process in an interface
+			}
+			return p, nil
+		},
+		close: children.Close,
+	}, nil
+}
