@@ -1,0 +1,297 @@
+package lastcall
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"log/slog"
+	"net"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// An httpServer runs an http.Server of the application's and drains it without
+// any of the ways net/http has to end: Shutdown drops a request that has been
+// read but not begun, and all of them close idle connections under requests
+// that are on their way. So the server never learns that it is being drained
+// while a connection of HTTP/1 lives.
+type httpServer struct {
+	srv      *http.Server
+	handler  http.Handler
+	ledger   *ledger
+	listener *listener
+	log      *slog.Logger
+	tls      bool
+
+	leaving atomic.Bool // responses ask the client to go
+
+	mu       sync.Mutex
+	conns    map[*conn]struct{}
+	order    *leaving // nil until the drain
+	shutDown context.CancelFunc
+}
+
+func newHTTPServer(srv *http.Server, l *ledger, ln *listener, log *slog.Logger) *httpServer {
+	s := &httpServer{srv: srv, handler: srv.Handler, ledger: l, listener: ln, log: log, conns: map[*conn]struct{}{}}
+	if s.handler == nil {
+		s.handler = http.DefaultServeMux
+	}
+	if c := srv.TLSConfig; c != nil {
+		s.tls = len(c.Certificates) > 0 || c.GetCertificate != nil || c.GetConfigForClient != nil
+	}
+	ln.wrap = s.connect
+	return s
+}
+
+// serve takes the server over and runs it until its listener is closed.
+func (s *httpServer) serve() error {
+	s.srv.Handler = s
+	connContext, connState := s.srv.ConnContext, s.srv.ConnState
+	s.srv.ConnContext = func(ctx context.Context, nc net.Conn) context.Context {
+		if connContext != nil {
+			ctx = connContext(ctx, nc)
+		}
+		return s.context(ctx, nc)
+	}
+	s.srv.ConnState = func(nc net.Conn, state http.ConnState) {
+		s.state(nc, state)
+		if connState != nil {
+			connState(nc, state)
+		}
+	}
+	var err error
+	if s.tls {
+		err = s.srv.ServeTLS(s.listener, "", "")
+	} else {
+		err = s.srv.Serve(s.listener)
+	}
+	if s.listener.stopping.Load() != nil && (errors.Is(err, http.ErrServerClosed) || errors.Is(err, errListenerDone)) {
+		return nil
+	}
+	return err
+}
+
+// connect makes a conn of an accepted connection.
+func (s *httpServer) connect(nc net.Conn) net.Conn {
+	c := &conn{Conn: nc, server: s}
+	s.ledger.opened()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.conns[c] = struct{}{}
+	if s.order != nil {
+		c.leave(s.order, time.Now())
+	}
+	return c
+}
+
+// forget ends the account of a connection that is closed.
+func (s *httpServer) forget(c *conn) {
+	s.mu.Lock()
+	_, known := s.conns[c]
+	delete(s.conns, c)
+	s.mu.Unlock()
+	if !known {
+		return
+	}
+	s.ledger.leaves(c)
+	if c.phase.Load() == hijacked {
+		c.release()
+		return
+	}
+	c.mu.Lock()
+	cancel := c.cancel
+	c.mu.Unlock()
+	if cancel != nil { // else it is closed before net/http has heard of it
+		cancel(nil)
+	}
+}
+
+// context gives every connection a context of its own: to cut a request of
+// HTTP/1 is to cancel its connection's context, which saves each request one.
+func (s *httpServer) context(ctx context.Context, nc net.Conn) context.Context {
+	c := below(nc)
+	if c == nil {
+		return ctx
+	}
+	ctx, cancel := context.WithCancelCause(ctx)
+	c.mu.Lock()
+	c.cancel = cancel
+	c.mu.Unlock()
+	return context.WithValue(ctx, connKey{}, c)
+}
+
+// below finds our connection under what net/http was given.
+func below(nc net.Conn) *conn {
+	for {
+		switch x := nc.(type) {
+		case *conn:
+			return x
+		case interface{ NetConn() net.Conn }:
+			nc = x.NetConn()
+		default:
+			return nil
+		}
+	}
+}
+
+// state follows a connection through net/http. Idle or closed, the response of
+// a request of HTTP/1 is with the kernel. Those of HTTP/2 end elsewhere.
+func (s *httpServer) state(nc net.Conn, state http.ConnState) {
+	c := below(nc)
+	if c == nil {
+		return
+	}
+	switch state {
+	case http.StateActive:
+		c.classify(nc)
+		c.enter(active, time.Time{})
+	case http.StateIdle:
+		c.fallIdle(time.Now())
+		c.endRequest()
+	case http.StateHijacked:
+		c.enter(hijacked, time.Time{})
+		if op := c.current.Load(); op != nil {
+			op.state.Store(stateHijacked)
+			s.ledger.hijack(op)
+		}
+		s.ledger.leaves(c)
+	case http.StateClosed:
+		c.endRequest()
+	}
+}
+
+// classify finds out whether a connection speaks HTTP/2, once.
+func (c *conn) classify(nc net.Conn) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.classified {
+		return
+	}
+	c.classified = true
+	if t, ok := nc.(*tls.Conn); ok {
+		c.http2 = t.ConnectionState().NegotiatedProtocol == "h2"
+	}
+}
+
+// enter begins a phase.
+func (c *conn) enter(phase uint32, leaveAt time.Time) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.phase.Store(phase)
+	if c.leaving.Load() != nil {
+		c.leaveAt = leaveAt
+		c.arm()
+	}
+}
+
+// fallIdle begins the time between two requests, which during a drain is short.
+// A client of HTTP/2 has been told to go, or will be, and needs the time to see
+// it: closing under what it still sends would take its last response along.
+func (c *conn) fallIdle(now time.Time) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.reads, c.deadlines = 0, 0
+	c.phase.Store(idle)
+	l := c.leaving.Load()
+	switch {
+	case l == nil:
+		return
+	case !c.http2:
+		c.leaveAt = now.Add(l.idle)
+	case c.goneAway:
+		c.leaveAt = now.Add(l.fresh)
+	}
+	c.arm()
+}
+
+// endRequest ends the operation of a request of HTTP/1.
+func (c *conn) endRequest() {
+	if op := c.current.Load(); op != nil {
+		c.server.ledger.end(op)
+		c.current.Store(nil)
+	}
+}
+
+// release ends a hijacked request with the second of its handler and its
+// connection, and only then its context.
+func (c *conn) release() {
+	if op := c.current.Load(); op != nil && c.server.ledger.release(op) {
+		op.cancel(nil)
+	}
+}
+
+// returned notes that the handler of a request of HTTP/1 is done.
+func (c *conn) returned(op *Operation) {
+	if c.phase.Load() == hijacked {
+		c.release()
+		return
+	}
+	op.state.Store(stateWriting)
+	if c.leaving.Load() != nil {
+		c.awaitBody() // net/http may read what is left of it
+	}
+}
+
+// ask has the responses ask their clients to go, without closing anything.
+func (s *httpServer) ask() { s.leaving.Store(true) }
+
+// leave begins the drain of all connections; the listener has been told.
+func (s *httpServer) leave(l *leaving, now time.Time) {
+	s.leaving.Store(true)
+	s.mu.Lock()
+	s.order = l
+	conns := make([]*conn, 0, len(s.conns))
+	for c := range s.conns {
+		conns = append(conns, c)
+	}
+	s.mu.Unlock()
+	for _, c := range conns {
+		c.leave(l, now)
+	}
+}
+
+// tend sends GOAWAY to the connections of HTTP/2 when no other is left. There
+// is no other way to have net/http send it unasked than Shutdown, which runs
+// what the application has registered with RegisterOnShutdown too; the end of
+// Shutdown's polling is not waited for.
+func (s *httpServer) tend(now time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.order == nil || s.shutDown != nil || !s.listener.isDone() {
+		return
+	}
+	for c := range s.conns {
+		if !c.isHTTP2() && c.phase.Load() != hijacked {
+			return
+		}
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	s.shutDown = cancel
+	for c := range s.conns {
+		c.wentAway(now)
+	}
+	go func() {
+		if err := s.srv.Shutdown(ctx); err != nil && !errors.Is(err, context.Canceled) {
+			s.log.Debug("shut down HTTP server", "error", err)
+		}
+	}()
+}
+
+// closeAll closes what is left.
+func (s *httpServer) closeAll() {
+	s.mu.Lock()
+	conns := make([]*conn, 0, len(s.conns))
+	for c := range s.conns {
+		conns = append(conns, c)
+	}
+	if s.shutDown == nil {
+		s.shutDown = func() {}
+	}
+	s.shutDown()
+	s.mu.Unlock()
+	for _, c := range conns {
+		_ = c.shut()
+	}
+}

@@ -1,0 +1,124 @@
+package lastcall
+
+import (
+	"errors"
+	"log/slog"
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/lastcall/lastcall/internal/sock"
+)
+
+// errListenerDone ends an accept loop. It must not be temporary: net/http tries
+// again after a temporary error.
+var errListenerDone = errors.New("listener: drained")
+
+// A listener accepts until it is told to stop, then what the kernel has already
+// taken for it, and closes.
+type listener struct {
+	net.Listener // *net.TCPListener, or one with the methods of *net.UnixListener
+	name         string
+	shared       bool // others hold the socket: it is not ours to quiesce
+	kept         bool // and it stays open: what is queued is for who comes next
+	wrap         func(net.Conn) net.Conn
+	wake         chan<- struct{}
+	log          *slog.Logger
+
+	accepting atomic.Bool // Accept has been called
+	stopping  atomic.Pointer[lastAccept]
+	done      atomic.Bool
+	once      sync.Once
+	closeErr  error
+}
+
+// A lastAccept is how a listener ends.
+type lastAccept struct {
+	queued bool      // accept what is queued first
+	until  time.Time // but not for longer
+}
+
+// queueTimeout bounds the accepting of what is queued: others may hold the
+// socket open for newcomers.
+const queueTimeout = time.Second
+
+// Accept is called by one goroutine.
+func (l *listener) Accept() (net.Conn, error) {
+	if l.accepting.CompareAndSwap(false, true) {
+		poke(l.wake)
+	}
+	for {
+		if last := l.stopping.Load(); last != nil {
+			return l.acceptLast(last)
+		}
+		c, err := l.Listener.Accept()
+		if err == nil {
+			return l.wrapped(c), nil
+		}
+		if l.stopping.Load() == nil {
+			return nil, err
+		}
+	}
+}
+
+func (l *listener) wrapped(c net.Conn) net.Conn {
+	if l.wrap == nil {
+		return c
+	}
+	return l.wrap(c)
+}
+
+// acceptLast returns what is queued, and closes when nothing is, and no
+// handshake is under way.
+func (l *listener) acceptLast(last *lastAccept) (net.Conn, error) {
+	for last.queued && time.Now().Before(last.until) {
+		c, err := sock.AcceptQueued(l.Listener)
+		if c != nil {
+			return l.wrapped(c), nil
+		}
+		if err == nil {
+			if empty, err := sock.ListenerEmpty(l.Listener); empty || err != nil {
+				break
+			}
+		}
+		// A handshake is under way, or there is no descriptor for what is
+		// queued. Nothing tells when that is over.
+		const lookAgain = 2 * time.Millisecond
+		l.deadline(time.Now().Add(lookAgain))
+		if c, err := l.Listener.Accept(); err == nil {
+			return l.wrapped(c), nil
+		}
+	}
+	_ = l.Close() // nothing can be done about it, and stop has the error
+	return nil, errListenerDone
+}
+
+// stop has the listener end. Quiescing is for a final stop by its only holder.
+func (l *listener) stop(quiesce, queued bool) {
+	if quiesce && !l.shared {
+		if err := sock.QuiesceListener(l.Listener); err != nil {
+			l.log.Debug("newcomers cannot be turned away before the listener closes", "error", err)
+		}
+	}
+	l.stopping.Store(&lastAccept{queued: queued && !l.kept, until: time.Now().Add(queueTimeout)})
+	l.deadline(time.Unix(1, 0)) // wakes an Accept that waits
+}
+
+func (l *listener) deadline(t time.Time) {
+	if d, ok := l.Listener.(interface{ SetDeadline(time.Time) error }); ok {
+		_ = d.SetDeadline(t) // it fails on a closed listener only
+	}
+}
+
+// Close closes the socket, once.
+func (l *listener) Close() error {
+	l.once.Do(func() {
+		l.closeErr = l.Listener.Close()
+		l.done.Store(true)
+		poke(l.wake)
+	})
+	return l.closeErr
+}
+
+func (l *listener) isDone() bool { return l.done.Load() }
