@@ -1,0 +1,56 @@
+package main
+
+import (
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"github.com/lastcall/lastcall/internal/config"
+	"github.com/lastcall/lastcall/internal/supervisor"
+)
+
+const checkHelp = `Read the configuration as run would, and say whether it is sound: keys, types,
+names, commands that exist, dependencies without a cycle, addresses that two do
+not share. Nothing is bound and nothing is started. Takes the flags of run.
+
+Exits with 0, with warnings on stderr if there are any, or with 78 and one line
+that names file, line and remedy.`
+
+func (c *cli) checkVerb() *cobra.Command {
+	var f flags
+	verb := &cobra.Command{
+		Use:     "check [-f FILE] [flags of run] [-- COMMAND...]",
+		Short:   "Check a configuration",
+		Long:    checkHelp,
+		Example: "  lastcall check\n  lastcall check -f production.toml && lastcall restart",
+		Args:    afterDashes,
+		RunE: func(_ *cobra.Command, args []string) error {
+			conf, err := f.load(c.socket, args)
+			if err != nil {
+				return err
+			}
+			for _, w := range config.Warnings(conf) {
+				fmt.Fprintf(c.stderr, "lastcall: warning: %s\n", w)
+			}
+			fmt.Fprintln(c.stdout, "ok: "+summary(conf))
+			return nil
+		},
+	}
+	f.define(verb)
+	return verb
+}
+
+func summary(conf supervisor.Config) string {
+	workers := 0
+	for _, p := range conf.Programs {
+		workers += p.Workers
+	}
+	return fmt.Sprintf("%s, %s, %s", count(len(conf.Programs), "program"), count(workers, "worker"), count(len(conf.Listeners), "listener"))
+}
+
+func count(n int, what string) string {
+	if n != 1 {
+		what += "s"
+	}
+	return fmt.Sprintf("%d %s", n, what)
+}

@@ -1,0 +1,88 @@
+package main
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+
+	"github.com/spf13/cobra"
+
+	"github.com/lastcall/lastcall/internal/config"
+	"github.com/lastcall/lastcall/internal/control"
+	"github.com/lastcall/lastcall/internal/gate"
+	"github.com/lastcall/lastcall/internal/gate/redis"
+	"github.com/lastcall/lastcall/internal/supervisor"
+)
+
+// flags are those of run and check.
+type flags struct {
+	config.Flags
+	logFormat string
+	verb      *cobra.Command
+}
+
+func (f *flags) define(verb *cobra.Command) {
+	f.verb = verb
+	set := verb.Flags()
+	set.SortFlags = false
+	set.StringVarP(&f.File, "file", "f", "", "configuration `file` (default ./lastcall.toml if there is no COMMAND)")
+	set.IntVar(&f.Workers, "workers", 1, "`number` of workers; 0: one for each CPU this process may use")
+	set.StringArrayVar(&f.Listen, "listen", nil, "`[NAME=]ADDRESS` to listen on, as :8080, unix:/run/app.sock; may be repeated")
+	set.StringVar(&f.Name, "name", "", "`name` of the whole, for people")
+	set.DurationVar(&f.DrainTimeout, "drain-timeout", 0, "how long a worker may take to end its work (default 25s)")
+	set.StringVar(&f.StopSignal, "stop-signal", "", "`signal` that asks a worker to stop (default TERM)")
+	set.StringVar(&f.PIDFile, "pidfile", "", "`file` to write the pid of the supervisor to")
+	set.StringVar(&f.logFormat, "log-format", "text", "`text` or json")
+}
+
+// load makes the configuration of flags, environment and file. A socket given
+// by flag or environment goes before the file's, for clients know only these.
+func (f *flags) load(socket string, command []string) (supervisor.Config, error) {
+	if f.logFormat != "text" && f.logFormat != "json" {
+		return supervisor.Config{}, usage(f.verb, fmt.Errorf("--log-format is %q, and can be text or json", f.logFormat))
+	}
+	f.WorkersSet = f.verb.Flags().Changed("workers")
+	f.Socket = cmp.Or(socket, os.Getenv(control.EnvSocket))
+	f.Command = command
+	conf, err := config.Load(f.Flags, kinds())
+	if err != nil {
+		return conf, err
+	}
+	if conf.Socket == "" {
+		dir, err := os.Getwd()
+		if err != nil {
+			return conf, fmt.Errorf("find working directory: %w", err)
+		}
+		conf.Socket = control.DefaultPath(cmp.Or(conf.Name, conf.Programs[0].Name), dir)
+	}
+	return conf, nil
+}
+
+// kinds are the gates and probes of the command: the built-in ones, and those
+// that need a client library.
+func kinds() map[string]gate.Kind {
+	all := gate.Kinds()
+	k := redis.Kind()
+	all[k.Name] = k
+	return all
+}
+
+func (c *cli) logger(format string) *slog.Logger {
+	if format == "json" {
+		return slog.New(slog.NewJSONHandler(c.stderr, nil))
+	}
+	return slog.New(slog.NewTextHandler(c.stderr, nil))
+}
+
+// afterDashes accepts a command only behind "--": without it a flag of the
+// command would be taken for one of ours.
+func afterDashes(verb *cobra.Command, args []string) error {
+	if at := verb.ArgsLenAtDash(); len(args) > 0 && at != 0 {
+		return fmt.Errorf(`put "--" before the command: %s ... -- %s`, verb.CommandPath(), args[0])
+	} else if at == 0 && len(args) == 0 {
+		return errors.New(`there is no command after "--"`)
+	}
+	return nil
+}
