@@ -1,0 +1,56 @@
+# Targets for people and for CI; `make` lists them.
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+# Modules of their own, so that their dependencies never reach a user's build.
+MODULES := $(patsubst %/go.mod,%,$(wildcard examples/go.mod bench/go.mod))
+
+.PHONY: help
+help: ## list the targets
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sort | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 10
+
+.PHONY: setup
+setup: ## install what the tests need and this machine lacks
+	scripts/setup
+
+.PHONY: build
+build: ## build bin/lastcall
+	go build -o bin/lastcall ./cmd/lastcall
+
+.PHONY: demo
+demo: build ## the siege demo: load, two rolling restarts, a stop; needs nothing but Go
+	cd examples && go build -o ../bin/siege ./siege
+	bin/siege demo
+
+.PHONY: test
+test: setup lint cross race ## everything that must hold: lint, cross-compile, all tests with the race detector
+
+.PHONY: lint
+lint: ## gofmt, go vet and the house rules
+	@echo '== gofmt'
+	@files=$$(gofmt -l .); if [ -n "$$files" ]; then echo "gofmt would change:"; echo "$$files"; exit 1; fi
+	@echo '== go vet (. $(MODULES))'
+	@for m in . $(MODULES); do (cd $$m && go vet ./...); done
+	@echo '== house rules'
+	@go test ./internal/house
+
+.PHONY: cross
+cross: ## compile for darwin/arm64
+	@echo '== darwin/arm64: build and vet'
+	@for m in . $(MODULES); do (cd $$m && GOOS=darwin GOARCH=arm64 CGO_ENABLED=0 go vet ./...); done
+	@GOOS=darwin GOARCH=arm64 CGO_ENABLED=0 go build ./...
+
+.PHONY: race
+race: ## all tests, with the race detector
+	@echo '== go test -race (.)'
+	@go test -race -timeout 4m ./...
+	@if [ -f examples/go.mod ]; then echo '== go test -race (examples)'; cd examples && go test -race -timeout 2m ./...; fi
+
+.PHONY: bench
+bench: ## benchmarks; slow, and only worth reading on a quiet machine
+	@for m in . $(filter bench,$(MODULES)); do (cd $$m && go test -run '^$$' -bench . -benchmem ./...); done
+
+.PHONY: clean
+clean: ## remove what was built
+	rm -rf bin
