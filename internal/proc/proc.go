@@ -8,9 +8,10 @@
 // that calls Start, and every test binary, must therefore call Shim first
 // thing in main.
 //
-// On Linux nothing here can reach a recycled pid, no thread blocks for a child,
-// and the orphans of started processes are reaped here. Elsewhere the same
-// calls work with plain waits, and these three promises do not hold.
+// On Linux no signal reaches a recycled pid (SignalGroup names what is left of
+// this before 6.9), no thread blocks for a child, and the orphans of started
+// processes are reaped here. Elsewhere the same calls work with plain waits,
+// and these three promises do not hold.
 package proc
 
 import (
