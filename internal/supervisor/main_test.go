@@ -154,6 +154,11 @@ func program(name string, workers int, part ...string) Program {
 
 func run(t *testing.T, c Config) *stage {
 	t.Helper()
+	return runWith(t, c, newSystem)
+}
+
+func runWith(t *testing.T, c Config, boot func() (system, error)) *stage {
+	t.Helper()
 	s := &stage{t: t, log: &lockedBuffer{}, out: &lockedBuffer{}, report: make(chan Report, 1)}
 	var err error
 	s.Supervisor, err = New(c, Options{
@@ -162,6 +167,7 @@ func run(t *testing.T, c Config) *stage {
 	if err != nil {
 		t.Fatal(err)
 	}
+	s.boot = boot
 	go func() { s.report <- s.Run() }()
 	t.Cleanup(func() {
 		if t.Failed() {
@@ -211,6 +217,10 @@ func (s *stage) get(addr, path string) string {
 	defer r.Body.Close()
 	b, _ := io.ReadAll(r.Body)
 	return string(b)
+}
+
+func errorSays(err error, text string) bool {
+	return err != nil && strings.Contains(err.Error(), text)
 }
 
 func web(t *testing.T) Listener {

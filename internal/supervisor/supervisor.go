@@ -52,6 +52,7 @@ type Supervisor struct {
 	options Options
 	log     *slog.Logger
 	system  system
+	boot    func() (system, error) // newSystem, but for tests
 	core    *pool.Pool
 	began   time.Time
 
@@ -90,7 +91,7 @@ func New(c Config, o Options) (*Supervisor, error) {
 		o.Kinds = gate.Kinds()
 	}
 	return &Supervisor{
-		config: c, options: o, log: o.Logger,
+		config: c, options: o, log: o.Logger, boot: newSystem,
 		events:    make(chan pool.Event),
 		calls:     make(chan func()),
 		done:      make(chan struct{}),
@@ -135,7 +136,7 @@ func (s *Supervisor) Run() Report {
 		return Report{exitNotUp, err}
 	}
 	defer s.closeListeners()
-	sys, err := newSystem()
+	sys, err := s.boot()
 	if err != nil {
 		return Report{exitFailure, err}
 	}
