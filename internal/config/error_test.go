@@ -111,7 +111,6 @@ func TestMistakesInPrograms(t *testing.T) {
 		{web + "env.A=\"\\u0000\"\n", `lastcall.toml:3: program.web.env.A: contains a zero byte; remove it`},
 		{web + "dir='nowhere'\n", `lastcall.toml:3: program.web.dir: "nowhere": no such file or directory; make it, or correct the path`},
 		{web + "dir='plain'\n", `lastcall.toml:3: program.web.dir: "plain" is not a directory; correct the path`},
-		{web + "user='nobodyatall'\n", `lastcall.toml:3: program.web.user: no user "nobodyatall" here; correct it, or leave it out to run as the supervisor does`},
 		{"[program.web]\ncommand='./nosuch'\n", `lastcall.toml:2: program.web.command: "./nosuch": no such file or directory; make it, or correct the path, which is seen from the directory lastcall runs in`},
 		{"[program.web]\ncommand='nosuch'\n", `lastcall.toml:2: program.web.command: no "nosuch" in PATH; install it, or write its path`},
 		{"[program.web]\ncommand='shop'\n", `lastcall.toml:2: program.web.command: no "shop" in PATH; write "./shop" for the one in its directory`},
@@ -174,6 +173,31 @@ func TestMistakesInSyntax(t *testing.T) {
 		{"d=2020-13-45\n", `lastcall.toml:1: not valid TOML: impossible date; look at column 8`},
 		{"[program.web]\ncommand='./server'\n[program.web.env]\nA='1'\nA='2'\n", `lastcall.toml:5: program.web.env.A: is defined twice, first in line 4; keep one of the two`},
 	})
+}
+
+func TestUser(t *testing.T) {
+	yard(t)
+	const remedy = "; correct it, or leave it out to run as the supervisor does"
+	for user, problem := range map[string]string{
+		"nobodyatall": `no user "nobodyatall" here`,
+		"4294967294":  `no user "4294967294" here`,
+		"www:1":       `"www:1" is not UID:GID`,
+		"1:":          `"1:" is not UID:GID`,
+		"0":           "",
+		"root":        "",
+		"12345:54321": "",
+	} {
+		if os.Geteuid() != 0 {
+			problem = `only root can run a program as user "` + user + `"`
+		}
+		c, err := load(t, web+"user = '"+user+"'\n")
+		if problem == "" && (err != nil || c.Programs[0].User != user) {
+			t.Errorf("%s: %v", user, err)
+		}
+		if want := "lastcall.toml:3: program.web.user: " + problem + remedy; problem != "" && (err == nil || err.Error() != want) {
+			t.Errorf("%s: %v, want %s", user, err, want)
+		}
+	}
 }
 
 func TestTooLongPaths(t *testing.T) {

@@ -134,24 +134,26 @@ func (d *draft) surroundings() error {
 	return nil
 }
 
-// checkUser takes a name, or UID or UID:GID.
+// checkUser takes a name or UID that the system knows, or any UID:GID.
 func checkUser(s string) error {
-	uid, gid, both := strings.Cut(s, ":")
-	id, err := strconv.ParseUint(uid, 10, 32)
-	if err == nil && both {
-		_, err = strconv.ParseUint(gid, 10, 32)
+	if os.Geteuid() != 0 {
+		return fmt.Errorf("only root can run a program as user %q", s)
 	}
-	if err != nil {
-		u, lookup := user.Lookup(s)
-		if lookup != nil {
-			return fmt.Errorf("no user %q here", s)
-		}
-		if id, err = strconv.ParseUint(u.Uid, 10, 32); err != nil {
-			return fmt.Errorf("user %q has no number", s)
-		}
+	number := func(id string) bool {
+		_, err := strconv.ParseUint(id, 10, 32)
+		return err == nil
 	}
-	if euid := os.Geteuid(); euid != 0 && uint64(euid) != id {
-		return fmt.Errorf("only root can run a program as %q", s)
+	find := user.Lookup
+	if uid, gid, both := strings.Cut(s, ":"); both {
+		if !number(uid) || !number(gid) {
+			return fmt.Errorf("%q is not UID:GID", s)
+		}
+		return nil
+	} else if number(uid) {
+		find = user.LookupId
+	}
+	if _, err := find(s); err != nil {
+		return fmt.Errorf("no user %q here", s)
 	}
 	return nil
 }

@@ -106,6 +106,27 @@ func TestDatabaseOfTheURL(t *testing.T) {
 	}
 }
 
+// A connection that stays would be one that redis has to end when it stops.
+func TestNoConnectionStays(t *testing.T) {
+	m := miniredis.RunT(t)
+	q := opened(t, gate.Spec{Target: "redis://" + m.Addr()})
+	for range 3 {
+		if got, err := q.Ask(t.Context()); got != "" || err != nil {
+			t.Errorf("%q, %v", got, err)
+		}
+	}
+	limit := time.After(time.Minute)
+	tick := time.NewTicker(time.Millisecond)
+	defer tick.Stop()
+	for m.CurrentConnectionCount() > 0 {
+		select {
+		case <-limit:
+			t.Fatalf("%d connections are left", m.CurrentConnectionCount())
+		case <-tick.C:
+		}
+	}
+}
+
 // A dead redis is "not yet", the same redis come back is asked again: one
 // failed asking must not spoil the next.
 func TestRestartOfRedis(t *testing.T) {
