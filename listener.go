@@ -78,6 +78,10 @@ func (l *listener) acceptLast(last *lastAccept) (net.Conn, error) {
 			return l.wrapped(c), nil
 		}
 		if err == nil {
+			// A supervisor has looked for handshakes before it told us.
+			if l.shared {
+				break
+			}
 			if empty, err := sock.ListenerEmpty(l.Listener); empty || err != nil {
 				break
 			}

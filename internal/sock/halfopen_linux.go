@@ -17,13 +17,24 @@ func halfOpen(address string) bool {
 	if err != nil {
 		return false
 	}
-	// A listener for both families has handshakes in either.
-	for _, family := range []byte{unix.AF_INET, unix.AF_INET6} {
+	for _, family := range families(at.Addr()) {
 		if n, err := countHandshakes(family, at.Port()); err == nil && n > 0 {
 			return true
 		}
 	}
 	return false
+}
+
+// families returns those in which the handshakes with a listener can be. Each
+// costs a walk through the kernel's table of connections, some milliseconds.
+func families(at netip.Addr) []byte {
+	switch {
+	case at.Is4() || at.Is4In6():
+		return []byte{unix.AF_INET}
+	case at.IsUnspecified():
+		return []byte{unix.AF_INET, unix.AF_INET6}
+	}
+	return []byte{unix.AF_INET6}
 }
 
 // countHandshakes asks the kernel (sock_diag(7)) for the sockets of a family

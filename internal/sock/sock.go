@@ -133,7 +133,8 @@ func (l *Listener) Queued() (int, error) {
 
 // Empty reports whether nobody waits to be accepted and, on TCP where the
 // kernel shows it, no handshake with the port is under way either. On a
-// quiesced socket true is final. A peer that vanished in the middle of its
+// quiesced TCP socket true is final; at a unix path a client may be held up
+// between finding the path and joining the queue, for microseconds. A peer that vanished in the middle of its
 // handshake holds it at false for up to a minute, so bound the wait.
 func (l *Listener) Empty() (bool, error) {
 	empty := false
