@@ -112,8 +112,12 @@ func TestChannelStop(t *testing.T) {
 	work.send("POST /work/a HTTP/1.1\r\nHost: test\r\n\r\n")
 	<-g.entered
 
-	s.send(wire.Message{List: &wire.List{Request: 7, Max: 1}})
-	in := s.next().Inflight
+	var in *wire.Inflight
+	eventually(t, "the first request has ended", func() bool {
+		s.send(wire.Message{List: &wire.List{Request: 7, Max: 1}})
+		in = s.next().Inflight
+		return in.Idle == 1
+	})
 	if in == nil || in.Request != 7 || in.Critical != 1 || in.Expendable != 1 || in.Idle != 1 || in.Served != 1 || in.Left != 0 || in.More {
 		t.Fatalf("inflight %+v", in)
 	}

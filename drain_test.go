@@ -375,7 +375,7 @@ func TestOnExit(t *testing.T) {
 	hang := make(chan struct{})
 	defer close(hang)
 	w := &Worker{
-		DrainTimeout: 100 * time.Millisecond, UnwindTimeout: time.Millisecond,
+		DrainTimeout: time.Second, UnwindTimeout: time.Millisecond,
 		OnDrain: func(ctx context.Context) {
 			if op, err := Begin(ctx, "farewell"); err == nil { // it is in progress itself
 				op.End()
@@ -406,7 +406,7 @@ func TestGateKeepsShut(t *testing.T) {
 		"no answer":   func(context.Context) (string, error) { <-hang; return "", nil },
 		"locks: a, b": func(context.Context) (string, error) { return "locks: a, b", nil },
 	} {
-		s := serveHandler(t, &Worker{Gate: gate, DrainTimeout: 50 * time.Millisecond}, ok)
+		s := serveHandler(t, &Worker{Gate: gate, DrainTimeout: 500 * time.Millisecond}, ok)
 		s.Drain()
 		var cut *CutError
 		if err := s.wait(); !errors.As(err, &cut) || cut.Operations[0].Name != "gate" || cut.Operations[0].Route != want {

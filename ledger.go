@@ -23,8 +23,8 @@ type ledger struct {
 	counts      [classes]int // by class, without those that were cut
 	unwinding   int          // cut, and not yet ended
 	idle        int          // HTTP connections without an operation
-	served      int64        // operations that have ended
-	finished    int          // of these, by themselves since the drain began
+	served      int64        // requests and raw connections that have ended
+	finished    int          // operations that have ended by themselves since the drain began
 	cut         []*Operation
 }
 
@@ -116,7 +116,9 @@ func (l *ledger) end(op *Operation) {
 		return
 	}
 	op.ended = true
-	l.served++
+	if op.client != "" {
+		l.served++
+	}
 	switch {
 	case op.cut != notCut:
 		l.unwinding--
@@ -179,7 +181,7 @@ func (l *ledger) mark(op *Operation, c Class, pattern string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if pattern != "" {
-		op.pattern = route(pattern)
+		op.route, op.dispatched = route(pattern), true
 	}
 	l.reclass(op, c)
 }
@@ -277,9 +279,9 @@ func (l *ledger) list(p Policy, cut bool) []view {
 		views[i] = op.view(p, now)
 	}
 	l.mu.Unlock()
-	for i, op := range ops { // without the lock: it may ask the application's mux
-		if q := op.request; q != nil && views[i].Route == "" {
-			views[i].Route = q.route()
+	for i := range views { // without the lock: it may ask the application's mux
+		if v := &views[i]; v.request != nil {
+			v.Route = v.request.dispatch(v.Route)
 		}
 	}
 	return views

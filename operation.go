@@ -19,18 +19,19 @@ type Operation struct {
 	name    string
 	client  string
 	started time.Time
-	state   atomic.Uint32
 	closer  io.Closer // what a cut closes in the end; nil for none
 	request *request  // nil if it is no request
+	state   atomic.Uint32
 
 	// Guarded by ledger.mu.
-	prev, next *Operation
-	pattern    string // the route, once it is known
 	class      Class
-	holds      int // a hijacked request ends with both its handler and its connection
+	holds      int8 // a hijacked request ends with both its handler and its connection
 	ended      bool
 	cut        cause
+	dispatched bool   // route is the pattern it was dispatched by
+	route      string // of a request; its path until more is known
 	cutAge     time.Duration
+	prev, next *Operation
 }
 
 // A cause says why an operation was cut.
@@ -116,6 +117,7 @@ func operationOf(ctx context.Context) *Operation {
 // A view is an operation at one moment, for people.
 type view struct {
 	CutOperation
+	request *request // nil if there is nothing to be asked about its route
 	state   string
 	started time.Time
 	cut     cause
@@ -124,10 +126,13 @@ type view struct {
 // view may be called with ledger.mu held; now is the time of the look.
 func (o *Operation) view(p Policy, now time.Time) view {
 	v := view{state: stateName(o.state.Load()), started: o.started, cut: o.cut}
-	v.Name, v.Route, v.Client = o.name, o.pattern, o.client
+	v.Name, v.Route, v.Client = o.name, o.route, o.client
 	v.Class, v.Age, v.Stalled = p.settles(o.class), now.Sub(o.started), o.cut == cutStalled
 	if o.cut != notCut {
 		v.Age = o.cutAge
+	}
+	if !o.dispatched {
+		v.request = o.request
 	}
 	return v
 }
@@ -144,16 +149,16 @@ func stateName(s uint32) string {
 	return "running"
 }
 
-// route returns the pattern a request was dispatched by where it is known or
-// can be found out, else its path. A ServeMux writes the pattern into a copy of
-// the request that only its handler may read, so it is asked again: that costs
-// those who look, not those who serve.
-func (q *request) route() string {
-	if mux, ok := q.handler.(*http.ServeMux); ok {
-		r := &http.Request{Method: q.method, Host: q.host, URL: &url.URL{Path: q.path}}
+// dispatch returns the pattern by which a request to path was dispatched, where
+// that can be found out, else the path. A ServeMux writes the pattern into a
+// copy of the request that only its handler may read, so it is asked again: that
+// costs those who look, not those who serve.
+func (q *request) dispatch(path string) string {
+	if mux, ok := q.server.handler.(*http.ServeMux); ok {
+		r := &http.Request{Method: q.name, Host: q.original.Host, URL: &url.URL{Path: path}}
 		if _, pattern := mux.Handler(r); pattern != "" {
 			return route(pattern)
 		}
 	}
-	return q.path
+	return path
 }

@@ -14,9 +14,9 @@ type request struct {
 	writer writer1
 	body   body
 
-	conn               *conn        // nil where the handler is called without one
-	handler            http.Handler // of the server, for the pattern
-	method, host, path string
+	conn     *conn // nil where the handler is called without one
+	server   *httpServer
+	original *http.Request // not the one its handler sees, and may change
 }
 
 // conn returns the connection of a request, nil for anything else.
@@ -34,11 +34,11 @@ func (o *Operation) conn() *conn {
 // still in a buffer then is lost.
 func (s *httpServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	c, _ := r.Context().Value(connKey{}).(*conn)
-	q := &request{conn: c, handler: s.handler, method: r.Method, host: r.Host}
-	if r.URL != nil {
-		q.path = r.URL.Path
-	}
+	q := &request{conn: c, server: s, original: r}
 	op := &q.Operation
+	if r.URL != nil {
+		op.route = r.URL.Path
+	}
 	op.name, op.client, op.request, op.ctx = r.Method, r.RemoteAddr, q, r.Context()
 	if c != nil && r.ProtoMajor == 1 {
 		defer c.returned(op)

@@ -265,12 +265,12 @@ func (r *run) signalled(s os.Signal) {
 		r.interrupts++
 	}
 	switch {
-	case s == syscall.SIGINT && r.interrupts == 2:
-		r.logWaiting(slog.LevelWarn)
-	case s == syscall.SIGINT && r.interrupts > 2:
-		r.cut()
-	default:
+	case s != syscall.SIGINT || r.asked == "":
 		r.ask("signal "+s.String(), true)
+	case r.interrupts <= 2: // the first one too, if something else has begun the drain
+		r.logWaiting(slog.LevelWarn)
+	default:
+		r.cut()
 	}
 }
 
