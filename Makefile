@@ -45,11 +45,12 @@ cross: ## compile for darwin/arm64
 race: ## all tests, with the race detector
 	@echo '== go test -race (.)'
 	@go test -race -timeout 4m ./...
-	@if [ -f examples/go.mod ]; then echo '== go test -race (examples)'; cd examples && go test -race -timeout 2m ./...; fi
+	@if [ -f examples/go.mod ]; then echo '== go test -race (examples)'; cd examples && go test -race -timeout 4m ./...; fi
 
 .PHONY: bench
-bench: ## benchmarks; slow, and only worth reading on a quiet machine
-	@for m in . $(filter bench,$(MODULES)); do (cd $$m && go test -run '^$$' -bench . -benchmem ./...); done
+bench: ## the figures of bench/README.md; slow, and only worth reading on a quiet machine
+	@go test -run '^$$' -bench . -benchmem .
+	@cd bench && go run . $(BENCH)
 
 .PHONY: clean
 clean: ## remove what was built

@@ -1,0 +1,123 @@
+// Command bench takes the figures of lastcall on this machine: how long a stop
+// takes once the last response is out, what the package costs a server that is
+// not stopping, and what a rolling restart loses. It prints tables, and fails
+// only when it could not measure: a figure is for reading, not a test.
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+)
+
+func main() {
+	err := run(os.Args[1:])
+	if err != nil && !errors.Is(err, flag.ErrHelp) {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(1)
+	}
+}
+
+// serveRole is the first argument that makes this program the server that is
+// measured: one executable, so that what is compared differs in nothing else.
+const serveRole = "serve"
+
+func run(args []string) error {
+	if len(args) > 0 && args[0] == serveRole {
+		return serve(args[1:])
+	}
+	p, err := parsePlan(args)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer cancel()
+	lab, err := newLab(ctx)
+	if err != nil {
+		return err
+	}
+	defer lab.close()
+
+	var report bytes.Buffer
+	out := io.MultiWriter(os.Stdout, &report)
+	fmt.Fprintf(out, "%s\n", describeMachine(time.Now()))
+	for _, f := range figures() {
+		if !slices.Contains(p.only, f.name) {
+			continue
+		}
+		t, err := f.take(ctx, lab, p)
+		if err != nil {
+			return fmt.Errorf("figure %s: %w", f.name, err)
+		}
+		fmt.Fprintf(out, "\n%s", t)
+	}
+	if !p.write {
+		return nil
+	}
+	return writeFigures("README.md", report.String())
+}
+
+// A figure is one table.
+type figure struct {
+	name string
+	take func(context.Context, *lab, plan) (*table, error)
+}
+
+func figures() []figure {
+	return []figure{{"stop", takeStop}, {"idle", takeIdle}, {"rate", takeRate}, {"roll", takeRoll}}
+}
+
+// A plan is what to measure and how often.
+type plan struct {
+	runs  int           // of each stop
+	pairs int           // of load with and without the package
+	load  time.Duration // how long each of those is
+	rolls int           // of four workers, under each kind of load
+	only  []string
+	write bool
+}
+
+func parsePlan(args []string) (plan, error) {
+	var names []string
+	for _, f := range figures() {
+		names = append(names, f.name)
+	}
+	all := strings.Join(names, ",")
+	var p plan
+	f := flag.NewFlagSet("bench", flag.ContinueOnError)
+	f.IntVar(&p.runs, "runs", 15, "stops of each kind")
+	f.IntVar(&p.pairs, "pairs", 10, "runs under load, each with and without the package")
+	f.DurationVar(&p.load, "load", 3*time.Second, "length of each of these, whole seconds")
+	f.IntVar(&p.rolls, "rolls", 50, "rolling restarts under each kind of load")
+	only := f.String("only", all, "figures to take")
+	f.BoolVar(&p.write, "write", false, "put the figures into README.md of the current directory")
+	if err := f.Parse(args); err != nil {
+		return plan{}, err
+	}
+	p.only = strings.Split(*only, ",")
+	for _, name := range p.only {
+		if !slices.Contains(names, name) {
+			return plan{}, fmt.Errorf("no figure %q: there are %s", name, all)
+		}
+	}
+	switch {
+	case f.NArg() > 0:
+		return plan{}, fmt.Errorf("unexpected argument %q", f.Arg(0))
+	case p.runs < 1 || p.pairs < 1 || p.rolls < 1:
+		return plan{}, errors.New("runs, pairs and rolls must be at least 1")
+	case p.load < time.Second || p.load%time.Second != 0:
+		return plan{}, errors.New("load must be whole seconds")
+	case p.write && len(p.only) < len(names):
+		return plan{}, errors.New("write needs all figures, from one machine at one time")
+	}
+	return p, nil
+}
