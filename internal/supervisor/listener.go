@@ -26,28 +26,24 @@ type listener struct {
 }
 
 // quiesce makes the kernel take no new connection, and tells the core when the
-// workers have accepted those it had taken.
+// workers have accepted those it had taken. It does so aside, because both wait
+// for the kernel.
 func (s *Supervisor) quiesce(l *listener) {
-	if err := l.Quiesce(); err != nil {
-		s.log.Info("cannot quiesce, accepting until empty", "listener", l.config.Name, "err", err)
-	}
-	quiesced := pool.Quiesced{Listener: l.config.Name}
-	if empty, err := l.Empty(); empty || err != nil {
-		s.queue = append(s.queue, quiesced)
-		return
-	}
-	// The kernel has no event for an accept queue that has become empty.
 	go func() {
+		if err := l.Quiesce(); err != nil {
+			s.log.Info("cannot quiesce, accepting until empty", "listener", l.config.Name, "err", err)
+		}
+		// There is no event for a queue that has become empty.
 		until := time.Now().Add(quiesceBound)
 		look := time.NewTicker(time.Millisecond)
 		defer look.Stop()
-		for now := range look.C {
-			empty, err := l.Empty()
-			if empty || err != nil || now.After(until) {
+		for time.Now().Before(until) {
+			if empty, err := l.Empty(); empty || err != nil {
 				break
 			}
+			<-look.C
 		}
-		s.post(quiesced)
+		s.post(pool.Quiesced{Listener: l.config.Name})
 	}()
 }
 
