@@ -304,6 +304,9 @@ func TestChannelSettings(t *testing.T) {
 	if got != want {
 		t.Errorf("got  %+v\nwant %+v", got, want)
 	}
+	if alone := own.plan("", false); !alone.quiesce || alone.roll || alone.hold || alone.ending {
+		t.Errorf("alone: %+v", alone)
+	}
 	for _, test := range []struct{ given, own, want time.Duration }{
 		{0, 0, defaultDrainTimeout}, {0, 7, 7}, {7, 0, 7}, {7, 5, 5}, {5, 7, 5}, {5, -1, 0},
 	} {

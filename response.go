@@ -48,12 +48,9 @@ func sayClose(h http.Header) {
 	h["Connection"] = append([]string{"close"}, h["Connection"]...)
 }
 
-// WriteHeader writes the header. Informational ones do not count, and the one
-// that switches protocols must say "Connection: Upgrade".
+// WriteHeader writes the header. Informational ones are not the response's, and
+// the one that switches protocols must say "Connection: Upgrade".
 func (w *writer) WriteHeader(code int) {
-	if code == http.StatusSwitchingProtocols {
-		w.decided = true
-	}
 	if code >= 200 {
 		w.decide()
 	}

@@ -2,6 +2,7 @@ package lastcall
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"io"
 	"net"
@@ -43,20 +44,29 @@ func TestStalledReader(t *testing.T) {
 // gets everything.
 func TestSlowReader(t *testing.T) {
 	for _, network := range []string{"tcp", "unix"} {
-		const size = 8 * megabytes
+		const size = 2 * megabytes
 		const stall = 500 * time.Millisecond // TCP's own timers are not much shorter
 		began := make(chan struct{})
 		addr := "127.0.0.1:0"
 		if network == "unix" {
 			addr = t.TempDir() + "/s"
 		}
-		s := serve(t, &Worker{StallTimeout: stall}, Server{Addr: addr, HTTP: &http.Server{Handler: flood(began, size)}})
+		s := serve(t, &Worker{StallTimeout: stall}, Server{Addr: addr, HTTP: &http.Server{
+			Handler: flood(began, size),
+			// Large enough that a write is not woken for longer than the
+			// timeout while the client takes what is in the buffer.
+			ConnContext: func(ctx context.Context, c net.Conn) context.Context {
+				c.(*conn).Conn.(interface{ SetWriteBuffer(int) error }).SetWriteBuffer(256 << 10)
+				return ctx
+			},
+		}})
 		conn, err := net.Dial(network, s.addr)
 		if err != nil {
 			t.Fatal(err)
 		}
 		c := newClient(t, conn)
-		if err := conn.(interface{ SetReadBuffer(int) error }).SetReadBuffer(32 << 10); err != nil {
+		buffer := conn.(interface{ SetReadBuffer(int) error })
+		if err := buffer.SetReadBuffer(8 << 10); err != nil {
 			t.Fatal(err)
 		}
 		c.get("/")
@@ -64,12 +74,15 @@ func TestSlowReader(t *testing.T) {
 		s.Drain()
 		s.waitDraining()
 		begin := time.Now()
-		buf := make([]byte, 8<<10)
-		for time.Since(begin) < 2*stall {
+		buf := make([]byte, 4<<10)
+		for time.Since(begin) < 4*stall {
 			if _, err := c.r.Read(buf); err != nil {
 				t.Fatal(err)
 			}
 			<-time.After(stall / 20)
+		}
+		if err := buffer.SetReadBuffer(megabytes); err != nil {
+			t.Fatal(err)
 		}
 		rest, err := io.ReadAll(c.r)
 		if err != nil || len(rest) < size/2 {

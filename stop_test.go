@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"os"
 	"os/signal"
+	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -50,38 +51,44 @@ func TestB9StopIdempotent(t *testing.T) {
 }
 
 // TestB10StopDuringAcceptStorm has a handler stop the server under 40 clients
-// that connect: each is served, refused or reset, none hangs.
+// that go on connecting until they are refused: each connection is served, or
+// refused, none hangs. None is reset either: the listener takes no more before
+// it closes.
 func TestB10StopDuringAcceptStorm(t *testing.T) {
-	for range 5 {
+	for range 3 {
 		var w Worker
 		var requests atomic.Int32
 		s := serveHandler(t, &w, func(rw http.ResponseWriter, r *http.Request) {
-			if requests.Add(1) == 10 {
+			if requests.Add(1) == 200 {
 				w.Drain()
 			}
 			fmt.Fprint(rw, "ok")
 		})
-		var served, refused, reset atomic.Int32
+		var served, reset atomic.Int32
 		var wg sync.WaitGroup
 		for range 40 {
 			wg.Go(func() {
-				c, err := net.DialTimeout("tcp", s.addr, patience)
-				if err != nil {
-					refused.Add(1)
-					return
-				}
-				defer c.Close()
-				c.SetDeadline(time.Now().Add(patience))
-				io.WriteString(c, "GET / HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n")
-				b, err := io.ReadAll(c)
-				var ne net.Error
-				switch {
-				case errors.As(err, &ne) && ne.Timeout():
-					t.Errorf("a client hangs, having read %q", b)
-				case bytes.HasSuffix(b, []byte("\r\n\r\nok")):
-					served.Add(1)
-				default:
-					reset.Add(1)
+				for {
+					c, err := net.DialTimeout("tcp", s.addr, patience)
+					if err != nil {
+						if !errors.Is(err, syscall.ECONNREFUSED) {
+							t.Error(err)
+						}
+						return
+					}
+					c.SetDeadline(time.Now().Add(patience))
+					io.WriteString(c, "GET / HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n")
+					b, err := io.ReadAll(c)
+					c.Close()
+					switch {
+					case errors.Is(err, os.ErrDeadlineExceeded):
+						t.Errorf("a client hangs, having read %q", b)
+						return
+					case bytes.HasSuffix(b, []byte("\r\n\r\nok")):
+						served.Add(1)
+					default:
+						reset.Add(1)
+					}
 				}
 			})
 		}
@@ -90,11 +97,9 @@ func TestB10StopDuringAcceptStorm(t *testing.T) {
 		if log := s.logs.String(); strings.Contains(log, "ERROR") || strings.Contains(log, "WARN") {
 			t.Errorf("logged:\n%s", log)
 		}
-		if served.Load() < 10 {
-			t.Errorf("served %d, refused %d, reset %d", served.Load(), refused.Load(), reset.Load())
-		}
-		if r := reset.Load(); r > 0 { // the listener is quiesced before it closes
-			t.Errorf("%d connections accepted by the kernel were not served", r)
+		t.Logf("served %d", served.Load())
+		if n := reset.Load(); served.Load() < 200 || runtime.GOOS == "linux" && n > 0 {
+			t.Errorf("served %d, reset %d", served.Load(), n)
 		}
 	}
 }
