@@ -29,7 +29,7 @@ func play(role string) int {
 		// What the exec shim does.
 		os.Setenv("LISTEN_PID", strconv.Itoa(os.Getpid()))
 	}
-	w := &Worker{DrainTimeout: patience, UnwindTimeout: time.Millisecond}
+	w := &Worker{DrainTimeout: time.Hour, UnwindTimeout: time.Millisecond}
 	err := w.Serve(context.Background(), Server{Addr: "127.0.0.1:0", HTTP: &http.Server{
 		Handler: http.HandlerFunc(playHandler),
 		BaseContext: func(l net.Listener) context.Context {

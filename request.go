@@ -56,14 +56,14 @@ func (s *httpServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		q.body = body{r.Body, op}
 		r2.Body = &q.body
 	}
-	q.writer.ResponseWriter, q.writer.leaving = w, &s.leaving
+	q.writer.ResponseWriter, q.writer.leaving, q.writer.ctx = w, &s.leaving, op.ctx
 	if r.ProtoMajor == 1 {
 		s.handler.ServeHTTP(&q.writer, r2)
 	} else {
 		s.handler.ServeHTTP((*writer2)(&q.writer), r2)
 	}
-	q.writer.decide()
 	r.MultipartForm = r2.MultipartForm // net/http removes its files
+	q.writer.finish()
 }
 
 // A body tells when the handler waits for its client.

@@ -2,6 +2,7 @@ package lastcall
 
 import (
 	"bufio"
+	"context"
 	"io"
 	"net"
 	"net/http"
@@ -16,8 +17,10 @@ import (
 // connections under the requests that are on their way.
 type writer struct {
 	http.ResponseWriter
-	leaving *atomic.Bool // the server asks its clients to go
+	leaving *atomic.Bool    // the server asks its clients to go
+	ctx     context.Context // of the request
 	decided bool
+	late    bool // something was written after the request was cut
 }
 
 // Writer1 has what the ResponseWriter of HTTP/1 has, writer2 what that of
@@ -29,12 +32,33 @@ type (
 )
 
 func (w *writer) decide() {
+	leaving := w.leaving.Load()
+	if leaving && w.wasCut() {
+		w.late = true
+	}
 	if w.decided {
 		return
 	}
 	w.decided = true
-	if w.leaving.Load() {
+	if leaving {
 		sayClose(w.Header())
+	}
+}
+
+func (w *writer) wasCut() bool { return context.Cause(w.ctx) == ErrCut }
+
+// finish ends the response of a handler that has returned. A handler that was
+// cut and has written nothing since may have stopped half way, as it should;
+// net/http would end the response well, and its client take it for whole. So
+// the response is broken off, or says 503 if nothing of it has gone yet.
+func (w *writer) finish() {
+	switch {
+	case !w.leaving.Load() || !w.wasCut():
+		w.decide()
+	case !w.decided:
+		http.Error(w, ErrCut.Error(), http.StatusServiceUnavailable)
+	case !w.late:
+		panic(http.ErrAbortHandler) // net/http's way to break off, which it does not log
 	}
 }
 
@@ -103,7 +127,7 @@ func (w *writer1) ReadFrom(src io.Reader) (int64, error) {
 func (w *writer1) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	c, rw, err := http.NewResponseController(w.ResponseWriter).Hijack()
 	if err == nil {
-		w.decided = true
+		w.decided, w.late = true, true // what follows is not a response
 	}
 	return c, rw, err
 }

@@ -307,3 +307,72 @@ func TestMultipartFilesRemoved(t *testing.T) {
 		t.Errorf("%q: %v, want it to be gone", path, err)
 	}
 }
+
+// TestCutResponsesDoNotLookWhole: a handler that stops when it is cut has its
+// response broken off, or answered with 503; one that goes on is left alone.
+func TestCutResponsesDoNotLookWhole(t *testing.T) {
+	cut := func(r *http.Request) { <-r.Context().Done() }
+	mux := http.NewServeMux()
+	began := make(chan struct{}, 3)
+	mux.HandleFunc("/half", func(w http.ResponseWriter, r *http.Request) {
+		io.WriteString(w, "half")
+		http.NewResponseController(w).Flush()
+		began <- struct{}{}
+		cut(r)
+	})
+	mux.HandleFunc("/nothing", func(_ http.ResponseWriter, r *http.Request) {
+		began <- struct{}{}
+		cut(r)
+	})
+	mux.HandleFunc("/whole", func(w http.ResponseWriter, r *http.Request) {
+		io.WriteString(w, "half and ")
+		http.NewResponseController(w).Flush()
+		began <- struct{}{}
+		cut(r)
+		io.WriteString(w, "half")
+	})
+	w := &Worker{DrainTimeout: 50 * time.Millisecond, UnwindTimeout: 10 * time.Second}
+	s := serve(t, w, Server{Addr: "127.0.0.1:0", HTTP: &http.Server{Handler: mux}})
+	type answer struct {
+		path, body string
+		status     int
+		err        error
+	}
+	answers := make(chan answer, 3)
+	for _, path := range []string{"/half", "/nothing", "/whole"} {
+		go func() {
+			a := answer{path: path}
+			defer func() { answers <- a }()
+			r, err := http.Get("http://" + s.addr + path)
+			if a.err = err; err != nil {
+				return
+			}
+			defer r.Body.Close()
+			body, err := io.ReadAll(r.Body)
+			a.status, a.body, a.err = r.StatusCode, string(body), err
+		}()
+	}
+	for range 3 {
+		within(t, "the handlers have begun", began)
+	}
+	s.Drain()
+	for range 3 {
+		a := within(t, "all are answered", answers)
+		ok := false
+		switch a.path {
+		case "/half":
+			ok = errors.Is(a.err, io.ErrUnexpectedEOF)
+		case "/nothing":
+			ok = a.err == nil && a.status == http.StatusServiceUnavailable
+		case "/whole":
+			ok = a.err == nil && a.body == "half and half"
+		}
+		if !ok {
+			t.Errorf("%+v", a)
+		}
+	}
+	var e *CutError
+	if err := s.wait(); !errors.As(err, &e) || len(e.Operations) != 3 {
+		t.Errorf("Serve: %v", err)
+	}
+}

@@ -44,52 +44,55 @@ func TestStalledReader(t *testing.T) {
 // gets everything.
 func TestSlowReader(t *testing.T) {
 	for _, network := range []string{"tcp", "unix"} {
-		const size = 2 * megabytes
-		const stall = 500 * time.Millisecond // TCP's own timers are not much shorter
-		began := make(chan struct{})
-		addr := "127.0.0.1:0"
-		if network == "unix" {
-			addr = t.TempDir() + "/s"
-		}
-		s := serve(t, &Worker{StallTimeout: stall}, Server{Addr: addr, HTTP: &http.Server{
-			Handler: flood(began, size),
-			// Large enough that a write is not woken for longer than the
-			// timeout while the client takes what is in the buffer.
-			ConnContext: func(ctx context.Context, c net.Conn) context.Context {
-				c.(*conn).Conn.(interface{ SetWriteBuffer(int) error }).SetWriteBuffer(256 << 10)
-				return ctx
-			},
-		}})
-		conn, err := net.Dial(network, s.addr)
-		if err != nil {
-			t.Fatal(err)
-		}
-		c := newClient(t, conn)
-		buffer := conn.(interface{ SetReadBuffer(int) error })
-		if err := buffer.SetReadBuffer(8 << 10); err != nil {
-			t.Fatal(err)
-		}
-		c.get("/")
-		<-began
-		s.Drain()
-		s.waitDraining()
-		begin := time.Now()
-		buf := make([]byte, 4<<10)
-		for time.Since(begin) < 4*stall {
-			if _, err := c.r.Read(buf); err != nil {
-				t.Fatal(err)
-			}
-			<-time.After(stall / 20)
-		}
-		if err := buffer.SetReadBuffer(megabytes); err != nil {
-			t.Fatal(err)
-		}
-		rest, err := io.ReadAll(c.r)
-		if err != nil || len(rest) < size/2 {
-			t.Errorf("%s: %d bytes, %v", network, len(rest), err)
-		}
-		s.drained()
+		t.Run(network, func(t *testing.T) {
+			t.Parallel()
+			slowReader(t, network)
+		})
 	}
+}
+
+func slowReader(t *testing.T, network string) {
+	const size = 2 * megabytes
+	const stall = time.Second // TCP's own timers are not much shorter
+	began := make(chan struct{})
+	addr := "127.0.0.1:0"
+	if network == "unix" {
+		addr = t.TempDir() + "/s"
+	}
+	s := serve(t, &Worker{StallTimeout: stall}, Server{Addr: addr, HTTP: &http.Server{
+		Handler: flood(began, size),
+		// Large enough that a write is not woken for longer than the timeout
+		// while the client takes what is in the buffer.
+		ConnContext: func(ctx context.Context, c net.Conn) context.Context {
+			c.(*conn).Conn.(interface{ SetWriteBuffer(int) error }).SetWriteBuffer(256 << 10)
+			return ctx
+		},
+	}})
+	conn, err := net.Dial(network, s.addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := newClient(t, conn)
+	if err := conn.(interface{ SetReadBuffer(int) error }).SetReadBuffer(64 << 10); err != nil {
+		t.Fatal(err)
+	}
+	c.get("/")
+	<-began
+	s.Drain()
+	s.waitDraining()
+	begin := time.Now()
+	buf := make([]byte, 4<<10)
+	for time.Since(begin) < 3*stall {
+		if _, err := c.r.Read(buf); err != nil {
+			t.Fatal(err)
+		}
+		<-time.After(stall / 25)
+	}
+	rest, err := io.ReadAll(c.r)
+	if err != nil || len(rest) < size/2 {
+		t.Errorf("%s: %d bytes, %v", network, len(rest), err)
+	}
+	s.drained()
 }
 
 // TestDeadlinesOfTheServer keeps those of http.Server, with and without a drain:

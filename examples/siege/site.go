@@ -132,9 +132,7 @@ func (s *site) big(w http.ResponseWriter, r *http.Request) {
 		select {
 		case <-tick.C:
 		case <-r.Context().Done():
-			// To return would end the body well, and the client would take it
-			// for whole.
-			panic(http.ErrAbortHandler)
+			return // lastcall breaks the response off
 		}
 	}
 }
