@@ -21,6 +21,7 @@ type (
 	Spawn struct {
 		ID         ID
 		Generation int
+		Workers    int // how many there are to be
 	}
 	// Ask tells a life over its channel to drain within Timeout; with Hold it
 	// reports and waits for Quit.

@@ -20,10 +20,11 @@ const (
 type command struct {
 	token   int
 	kind    kind
-	program *program // nil: everything
-	slot    int      // -1: every slot
-	verdict Verdict  // the worst so far
-	rolls   int      // how many it waits for
+	program *program   // nil: everything
+	slot    int        // -1: every slot
+	verdict Verdict    // the worst so far
+	rolls   int        // how many it waits for
+	held    []*program // by it, if it is a hard restart
 }
 
 // command notes a request, unless what it names does not exist: that is
@@ -49,7 +50,7 @@ func (p *Pool) command(token int, k kind, name string, n int) *command {
 }
 
 func (c *command) covers(pr *program, s *slot) bool {
-	return c.program == nil || c.program == pr && (c.slot < 0 || c.slot == s.n)
+	return c.program == nil || c.program == pr && (c.slot < 0 || c.slot == s.n) || slices.Contains(c.held, pr)
 }
 
 // reply sends the one answer to a command.
@@ -109,6 +110,10 @@ func (p *Pool) restart(e Restart) {
 		p.answer(c, Verdict{Outcome: Refused, Text: "no program has listeners; name the one to restart"})
 		return
 	}
+	if e.Hard && c.slot >= 0 {
+		p.answer(c, Verdict{Outcome: Refused, Text: "a hard restart is one of the whole program; name it without a slot"})
+		return
+	}
 	for _, pr := range programs {
 		if d := pr.inUse(); d != nil && !e.Hard {
 			p.answer(c, Verdict{Outcome: Refused, Text: fmt.Sprintf("%s depends on %s and runs; --hard stops it, restarts %s and starts it again", d.Name, pr.Name, pr.Name)})
@@ -117,7 +122,7 @@ func (p *Pool) restart(e Restart) {
 	}
 	for _, pr := range programs {
 		if e.Hard {
-			p.hold(pr)
+			p.hold(c, pr)
 		} else {
 			p.enroll(c, pr)
 		}
@@ -179,10 +184,54 @@ func (p *Pool) judge(pr *program, s *slot, v Verdict) {
 // settleCommands answers every command whose end has been reached.
 func (p *Pool) settleCommands() {
 	for _, c := range slices.Clone(p.commands) {
+		if c.kind != cmdStop && p.stranded(c) {
+			continue
+		}
 		if p.reached(c) {
 			p.answer(c, c.verdict)
 		}
 	}
+}
+
+// stranded answers a command that waits for something to start that cannot,
+// because the operator has stopped what it depends on.
+func (p *Pool) stranded(c *command) bool {
+	for _, pr := range p.programs {
+		need := pr.stopped()
+		if need == nil || !p.concerns(c, pr) || need == pr && c.kind == cmdScale {
+			continue
+		}
+		v := Verdict{Outcome: Refused, Text: fmt.Sprintf("%s depends on %s, which is stopped; start it first", pr.Name, need.Name)}
+		if need == pr {
+			v.Text = pr.Name + " is stopped; start it"
+		}
+		p.abandon(pr, v.Text)
+		if slices.Contains(p.commands, c) {
+			p.answer(c, v)
+		}
+		return true
+	}
+	return false
+}
+
+// stopped returns what a program cannot do without and the operator has
+// stopped: itself, or what it depends on, directly or not; or nil.
+func (pr *program) stopped() *program {
+	if pr.away() {
+		return pr
+	}
+	for _, need := range pr.needs {
+		if away := need.stopped(); away != nil {
+			return away
+		}
+	}
+	return nil
+}
+
+// concerns tells whether a command makes lives of the program start.
+func (p *Pool) concerns(c *command, pr *program) bool {
+	return c.program == pr || slices.Contains(c.held, pr) ||
+		slices.ContainsFunc(p.rolls, func(r *roll) bool { return r.program == pr && slices.Contains(r.waiting, c) })
 }
 
 func (p *Pool) reached(c *command) bool {
@@ -191,14 +240,15 @@ func (p *Pool) reached(c *command) bool {
 		return c.rolls == 0
 	case cmdHard:
 		// What depends on the program is started again too.
-		return !slices.ContainsFunc(p.programs, func(pr *program) bool { return pr.held || !c.settled(pr) })
+		return !slices.ContainsFunc(p.programs, func(pr *program) bool { return slices.Contains(c.held, pr) && (pr.held || !c.settled(pr)) })
 	case cmdStart:
 		return c.verdict.Outcome != Done || p.each(c, func(pr *program, s *slot) bool { return s.n >= pr.wanted || c.arrived(s) })
 	case cmdScale:
 		return c.settled(c.program) && !slices.ContainsFunc(c.program.slots[c.program.wanted:], (*slot).busy)
 	case cmdStop:
 		// A stop of everything is answered at the end of all.
-		return c.program != nil && p.each(c, func(_ *program, s *slot) bool { return !s.busy() })
+		// A life that a Start has brought since is none of its business.
+		return c.program != nil && p.each(c, func(_ *program, s *slot) bool { return !s.leaving() })
 	}
 	panic("pool: unknown kind of command")
 }
@@ -215,10 +265,13 @@ func (c *command) settled(pr *program) bool {
 
 // arrived tells whether a slot serves, or has given up.
 func (c *command) arrived(s *slot) bool {
-	if s.failed {
+	switch {
+	case s.stopped:
+		c.verdict.worsen(Verdict{Outcome: Refused, Text: "stopped by the operator meanwhile"})
+	case s.failed:
 		c.verdict.worsen(Verdict{Outcome: Refused, Text: s.why})
 	}
-	return s.failed || s.serving() != nil
+	return s.stopped || s.failed || s.serving() != nil
 }
 
 // each tells whether f holds for every slot the command covers.

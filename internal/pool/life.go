@@ -68,6 +68,7 @@ type life struct {
 	closed     []string // listeners it has closed its copies of
 	drained    bool     // it reported so: nothing is open any more
 	exited     bool     // the process has ended, its group has not
+	served     bool     // it was ready once
 	killed     bool
 	cut        int    // operations it cut
 	gateShut   bool   // the gate did not open before its deadline
@@ -123,7 +124,7 @@ func (p *Pool) signal(now time.Time, pr *program, l *life, timeout time.Duration
 }
 
 // expired deals with the deadline of a life.
-func (p *Pool) expired(now time.Time, pr *program, l *life) {
+func (p *Pool) expired(now time.Time, pr *program, s *slot, l *life) {
 	switch l.state {
 	case LifeStarting:
 		p.kill(now, l, fmt.Sprintf("not ready within %v", pr.ReadyTimeout))
@@ -137,15 +138,15 @@ func (p *Pool) expired(now time.Time, pr *program, l *life) {
 		case held:
 			l.gateShut = true
 			p.emit(Quit{ID: l.id})
-			p.cutting(now, pr, l)
+			p.cutting(now, pr, l, "drain timeout")
 		default:
-			p.cutting(now, pr, l)
+			p.cutting(now, pr, l, "drain timeout")
 		}
 	case LifeCutting:
 		if l.killed {
 			l.deadline = time.Time{}
 			p.become(l, LifeStuck, fmt.Sprintf("still there %v after it was killed", stuckAfter))
-			p.rollLost(now, l, l.verdict(pr, Exit{}))
+			p.lost(now, pr, s, l, p.verdict(pr, l, Exit{}))
 			return
 		}
 		p.kill(now, l, "did not end in time")
@@ -156,8 +157,8 @@ func (p *Pool) expired(now time.Time, pr *program, l *life) {
 
 // cutting gives a life the time it needs to end by itself after its deadline,
 // and no more.
-func (p *Pool) cutting(now time.Time, pr *program, l *life) {
-	p.become(l, LifeCutting, "drain timeout")
+func (p *Pool) cutting(now time.Time, pr *program, l *life, why string) {
+	p.become(l, LifeCutting, why)
 	l.deadline = now.Add(pr.UnwindTimeout + KillMargin)
 }
 
@@ -176,30 +177,35 @@ func (p *Pool) cutNow(now time.Time, pr *program, l *life) {
 	case l.state != LifeDraining:
 	case l.step == asked:
 		p.emit(Cut{ID: l.id})
-		p.cutting(now, pr, l)
+		p.cutting(now, pr, l, "told to stop now")
 	case l.step == held:
 		l.deadline = now
 	default:
-		l.cut++
-		p.kill(now, l, "told to stop now")
+		// It has as long as one with a channel to end by itself.
+		l.gateShut = l.step == atGate
+		if l.step != signalled {
+			l.step = signalled
+			p.emit(Signal{ID: l.id})
+		}
+		p.cutting(now, pr, l, "told to stop now")
 	}
 }
 
 // verdict judges how a life ended.
-func (l *life) verdict(pr *program, e Exit) Verdict {
+func (p *Pool) verdict(pr *program, l *life, e Exit) Verdict {
 	v := Verdict{Life: l.id}
 	clean := l.drained || e == Exit{} || e.Signal == pr.StopSignal || e.Code == 128+pr.StopSignal
 	switch {
 	case l.killed:
 		v.Outcome, v.Text = Died, fmt.Sprintf("%s was killed: %s", l.id.Worker(), l.why)
-	case l.step == notAsked:
+	case l.step == notAsked && !(clean && p.phase == Stopping): // somebody else has told it
 		v.Outcome, v.Text = Died, fmt.Sprintf("%s %s", l.id.Worker(), e)
 	case !clean:
 		v.Outcome, v.Text = Died, fmt.Sprintf("%s %s while draining", l.id.Worker(), e)
-	case l.gateShut:
-		v.Outcome, v.Text = WasCut, fmt.Sprintf("%s ended at its drain timeout though its gate was not open", l.id.Worker())
+	case l.gateShut || l.step == held:
+		v.Outcome, v.Text = WasCut, fmt.Sprintf("%s ended though its gate was not open: %s", l.id.Worker(), l.why)
 	case l.cut > 0:
-		v.Outcome, v.Text = WasCut, fmt.Sprintf("%s reached its drain timeout, and work was cut", l.id.Worker())
+		v.Outcome, v.Text = WasCut, fmt.Sprintf("work of %s was cut: %s", l.id.Worker(), l.why)
 	}
 	return v
 }

@@ -51,7 +51,7 @@ func (p *Pool) quiesce(pr *program) bool {
 
 func (l *listener) unused() bool {
 	for _, pr := range l.users {
-		if !pr.ending {
+		if !pr.ending && !pr.down() {
 			return false
 		}
 	}
@@ -90,7 +90,7 @@ func (l *listener) released() bool {
 	for _, pr := range l.users {
 		for _, s := range pr.slots {
 			for _, life := range s.lives {
-				told := life.killed || !life.channel && life.step == signalled
+				told := life.killed || life.step == signalled && (!life.channel || life.exited)
 				if !told && !life.hasClosed(l.name) && life.state != LifeStuck {
 					return false
 				}

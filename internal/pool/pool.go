@@ -218,7 +218,7 @@ func (p *Pool) expire(now time.Time) bool {
 			for _, l := range s.lives {
 				if !l.deadline.IsZero() && !now.Before(l.deadline) {
 					any = true
-					p.expired(now, pr, l)
+					p.expired(now, pr, s, l)
 				}
 			}
 		}
@@ -261,7 +261,7 @@ func (p *Pool) settleSlots(now time.Time) {
 
 func (pr *program) mayStart() bool {
 	for _, need := range pr.needs {
-		if !need.started {
+		if !need.started || !need.serves() {
 			return false
 		}
 	}
@@ -287,7 +287,7 @@ func (p *Pool) settleStart() {
 // up tells whether every slot that should serve does.
 func (pr *program) up() bool {
 	for _, s := range pr.slots[:min(pr.wanted, len(pr.slots))] {
-		if !s.stopped && s.serving() == nil {
+		if !s.stopped && !s.failed && s.serving() == nil {
 			return false
 		}
 	}

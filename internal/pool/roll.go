@@ -22,6 +22,7 @@ type roll struct {
 type item struct {
 	slot *slot
 	from int   // the generation it had
+	to   int   // the one it gets
 	next *life // the new life
 	done bool  // the new life serves, and the old has been asked to end
 }
@@ -58,13 +59,16 @@ func (r *roll) whole() bool { return len(r.slots) == 0 }
 
 // settleRolls moves the roll under way forward, and begins the next.
 func (p *Pool) settleRolls(now time.Time) {
-	for len(p.rolls) > 0 && p.phase == Running {
+	for len(p.rolls) > 0 {
 		r := p.rolls[0]
 		if r.program.held || !r.program.started {
 			return
 		}
 		if !r.began {
 			r.begin()
+		}
+		for i := range r.slots {
+			p.relieve(now, r, &r.slots[i])
 		}
 		for i := range r.slots {
 			p.replace(now, r, &r.slots[i])
@@ -92,32 +96,32 @@ func (r *roll) begin() {
 		}
 	}
 	for i := range r.slots {
-		r.slots[i].from = r.slots[i].slot.generation
+		r.slots[i].from, r.slots[i].to = r.slots[i].slot.generation, r.to
 	}
 }
 
-// replace brings one slot of the roll as far as it can go now.
+// replace starts the new life of a slot, if it may start now.
 func (p *Pool) replace(now time.Time, r *roll, it *item) {
+	if !it.done && it.next == nil && p.mayReplace(now, r, it.slot) {
+		it.slot.failed, it.slot.retry = false, time.Time{}
+		it.next = p.start(now, r.program, it.slot, it.to)
+	}
+}
+
+// relieve asks the old life of a slot to end, if the new one serves.
+func (p *Pool) relieve(now time.Time, r *roll, it *item) {
 	pr, s := r.program, it.slot
-	if it.done {
+	switch {
+	case it.done:
 		return
-	}
-	if s.stopped || s.n >= pr.wanted {
-		it.done = true
+	case s.stopped || s.n >= pr.wanted:
+		it.done, s.generation = true, it.to
 		return
-	}
-	if it.next == nil {
-		if p.mayReplace(now, r, s) {
-			s.failed, s.retry = false, time.Time{}
-			it.next = p.start(now, pr, s, r.to)
-		}
-		return
-	}
-	if it.next.state != LifeReady || r.draining() >= pr.maxDraining() {
+	case it.next == nil || it.next.state != LifeReady || r.draining() >= pr.maxDraining():
 		return
 	}
 	it.done = true
-	s.generation = r.to
+	s.generation = it.to
 	for _, l := range s.lives {
 		if l != it.next {
 			p.drain(now, pr, l, ForRoll, "roll")
@@ -128,7 +132,7 @@ func (p *Pool) replace(now time.Time, r *roll, it *item) {
 // mayReplace tells whether the new life of a slot may start now. If the old
 // one must end first, it is asked to.
 func (p *Pool) mayReplace(now time.Time, r *roll, s *slot) bool {
-	if r.starting() >= max(1, r.program.MaxSurge) {
+	if !r.program.mayStart() || r.starting() >= max(1, r.program.MaxSurge) {
 		return false
 	}
 	old := s.current()
@@ -178,13 +182,8 @@ func (r *roll) draining() int {
 // ended tells whether every slot is done and every old life has ended.
 func (r *roll) ended() bool {
 	for _, it := range r.slots {
-		if !it.done {
+		if !it.done || it.slot.leaving() {
 			return false
-		}
-		for _, l := range it.slot.lives {
-			if l.leaving() && l.state != LifeStuck {
-				return false
-			}
 		}
 	}
 	return true
@@ -227,7 +226,7 @@ func (p *Pool) goBack(now time.Time, r *roll, i int, v Verdict) {
 		// A slot that was not reached keeps its old life; the others get one
 		// of the old generation.
 		if it.next != nil && it.done || it.slot.current() == nil {
-			back = append(back, item{slot: it.slot, from: it.from})
+			back = append(back, item{slot: it.slot, from: it.from, to: it.from})
 		}
 	}
 	r.slots = back

@@ -73,6 +73,9 @@ func (s *sim) run() error {
 		}
 		s.random()
 	}
+	if s.err == nil && !s.finished && !s.stopping {
+		s.rest()
+	}
 	if s.err == nil && !s.finished {
 		s.command(Stop{Token: s.token(), Slot: -1})
 		s.obey()
@@ -86,6 +89,51 @@ func (s *sim) run() error {
 		}
 	}
 	return nil
+}
+
+// rest lets everything come up, or end, that is on its way: then no command may
+// be left without its reply.
+func (s *sim) rest() {
+	for range 1000 {
+		if s.finished || s.err != nil || s.stopping || s.pool.phase == Stopping {
+			return
+		}
+		moved := false
+		for _, id := range slices.Clone(s.order) {
+			l := s.lives[id]
+			switch {
+			case l == nil:
+			case l.asked || l.signal || l.killed || l.told:
+				s.gone(id, Exit{})
+				moved = true
+			case l.gate:
+				l.gate = false
+				s.step(GateOpen{id})
+				moved = true
+			case !l.ready:
+				l.ready = true
+				s.step(Ready{id})
+				moved = true
+			}
+			if moved {
+				break
+			}
+		}
+		if moved {
+			continue
+		}
+		d, ok := s.pool.Deadline()
+		if !ok {
+			break
+		}
+		s.now = d
+		s.step(Tick{})
+	}
+	for token := 1; token <= s.tokens; token++ {
+		if s.replies[token] != 1 {
+			s.fail("at rest command %d has %d replies", token, s.replies[token])
+		}
+	}
 }
 
 // obey lets every life do nothing but end when it is killed: a stop must then
@@ -310,7 +358,7 @@ func (s *sim) checkAsked(id ID) {
 		s.fail("%s is asked to end before its successor is ready", id)
 	}
 	for _, user := range pr.dependants {
-		if (s.stopping || pr.held && id.Slot < pr.wanted) && !l.exited && !slot.stopped && !user.down() {
+		if (s.stopping || pr.held && id.Slot < pr.wanted) && !l.exited && (!slot.stopped || !pr.spared()) && !user.down() {
 			s.fail("%s is asked to end while %s, which needs it, lives", id, user.Name)
 		}
 	}
@@ -329,4 +377,8 @@ func (s *sim) spare(name string) int {
 
 func (s *sim) program(name string) Program {
 	return s.programs[slices.IndexFunc(s.programs, func(p Program) bool { return p.Name == name })]
+}
+
+func (pr *program) spared() bool {
+	return slices.ContainsFunc(pr.slots, func(o *slot) bool { return o.current() != nil })
 }

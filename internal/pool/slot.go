@@ -51,6 +51,12 @@ func (s *slot) busy() bool {
 	return slices.ContainsFunc(s.lives, func(l *life) bool { return l.state != LifeStuck })
 }
 
+// leaving tells whether a life of the slot is on its way out and can still be
+// waited for.
+func (s *slot) leaving() bool {
+	return slices.ContainsFunc(s.lives, func(l *life) bool { return l.leaving() && l.state != LifeStuck })
+}
+
 // vacant tells whether a life should be started in the slot now. A stuck life
 // does not hold it: it will not end.
 func (s *slot) vacant() bool {
@@ -66,15 +72,22 @@ func (p *Pool) start(now time.Time, pr *program, s *slot, generation int) *life 
 		since: now, deadline: now.Add(pr.ReadyTimeout),
 	}
 	s.lives = append(s.lives, l)
-	p.emit(Spawn{ID: l.id, Generation: generation})
+	p.emit(Spawn{ID: l.id, Generation: generation, Workers: pr.wanted})
 	return l
 }
 
 // crashed records the unasked end of the slot's life, and decides when the
 // next one starts, or that none does.
-func (p *Pool) crashed(now time.Time, pr *program, s *slot, why string) {
+func (p *Pool) crashed(now time.Time, pr *program, s *slot, l *life, why string) {
 	s.why = why
 	s.restarts++
+	if !l.served {
+		// The time it took not to come up is no stable time: with a long
+		// ready timeout the window would never hold more than one crash.
+		for i := range s.crashes {
+			s.crashes[i] = s.crashes[i].Add(now.Sub(l.since))
+		}
+	}
 	s.crashes = append(s.crashes, now)
 	s.crashes = slices.DeleteFunc(s.crashes, func(t time.Time) bool { return now.Sub(t) >= pr.RestartWindow })
 	n := len(s.crashes)
@@ -109,12 +122,24 @@ func (p *Pool) next() uint64 {
 	return z ^ z>>31
 }
 
+// away tells whether the operator has stopped all there is of the program.
+func (pr *program) away() bool {
+	for _, s := range pr.slots[:pr.wanted] {
+		if !s.stopped && !s.failed {
+			return false
+		}
+	}
+	return true
+}
+
 // lost tells whether the program has no slot left that serves or may come
 // back.
 func (pr *program) lost() bool {
 	failed := false
 	for _, s := range pr.slots[:min(pr.wanted, len(pr.slots))] {
 		switch {
+		case s.current() != nil:
+			return false
 		case s.failed:
 			failed = true
 		case !s.stopped:

@@ -39,10 +39,7 @@ func (p *Pool) cutSlot(now time.Time, pr *program, s *slot) {
 
 // refuseStop answers a Stop of something that others still depend on.
 func (p *Pool) refuseStop(c *command) bool {
-	if p.phase == Stopping {
-		return false
-	}
-	all := c.slot < 0 || !slices.ContainsFunc(c.program.slots, func(s *slot) bool { return s.n != c.slot && s.busy() })
+	all := c.slot < 0 || !slices.ContainsFunc(c.program.slots, func(s *slot) bool { return s.n != c.slot && s.current() != nil })
 	if !all {
 		return false
 	}
@@ -149,10 +146,11 @@ func (p *Pool) settleHeld(now time.Time) {
 }
 
 // hold keeps a program, and all that depends on it, down until all are down.
-func (p *Pool) hold(pr *program) {
+func (p *Pool) hold(c *command, pr *program) {
 	pr.held = true
+	c.held = append(c.held, pr)
 	p.abandon(pr, "overtaken by a hard restart")
 	for _, d := range pr.dependants {
-		p.hold(d)
+		p.hold(c, d)
 	}
 }

@@ -66,7 +66,7 @@ func (p *Pool) ready(id ID) bool {
 	if l == nil || l.state != LifeStarting {
 		return false
 	}
-	l.deadline = time.Time{}
+	l.deadline, l.served = time.Time{}, true
 	p.become(l, LifeReady, "")
 	return true
 }
@@ -111,34 +111,47 @@ func (p *Pool) exited(now time.Time, pr *program, l *life) {
 	if !l.leaving() {
 		p.become(l, LifeDraining, "its process ended, its group lives on")
 	}
-	by := l.step
+	by, until := l.step, l.deadline
 	p.signal(now, pr, l, pr.StopTimeout)
-	if by == notAsked {
+	switch by {
+	case notAsked:
 		l.step = notAsked // its end stays a crash
+	case commanded:
+		l.deadline = now.Add(pr.DrainTimeout)
+	default:
+		l.deadline = until // what is left has the time that all were given
 	}
 }
 
-// gone deals with the end of a life.
+// gone deals with the end of a life. That of a stuck one has been dealt with.
 func (p *Pool) gone(now time.Time, pr *program, s *slot, l *life, e Exit) {
-	first := p.phase == Starting && !pr.started
-	// Nobody asked it to end; a stuck life has been replaced long ago.
-	own := l.step == notAsked && l.state != LifeStuck
-	v := l.verdict(pr, e)
+	s.lives = slices.DeleteFunc(s.lives, func(other *life) bool { return other == l })
+	if l.state == LifeStuck {
+		p.become(l, LifeGone, "")
+		return
+	}
+	v := p.verdict(pr, l, e)
 	l.deadline = time.Time{}
 	p.become(l, LifeGone, v.Text)
-	s.lives = slices.DeleteFunc(s.lives, func(other *life) bool { return other == l })
+	p.lost(now, pr, s, l, v)
+}
+
+// lost decides what follows from a life that is there no more, or will never
+// end.
+func (p *Pool) lost(now time.Time, pr *program, s *slot, l *life, v Verdict) {
+	own := l.step == notAsked // nobody asked it to end
 	p.judge(pr, s, v)
 	switch {
 	case p.phase == Stopping || pr.held:
-	case first && own:
+	case own && p.phase == Starting && !pr.started:
 		v.Outcome = NeverUp
 		if !l.killed {
 			v.Text += " before everything was ready"
 		}
 		p.fail(v)
 	case p.rollLost(now, l, v):
-	case own && s.n < pr.wanted && !s.stopped:
-		p.crashed(now, pr, s, v.Text)
+	case own && s.n < pr.wanted && !s.stopped && s.current() == nil:
+		p.crashed(now, pr, s, l, v.Text)
 		if pr.lost() {
 			p.fail(Verdict{Outcome: GaveUpAll, Life: l.id, Text: fmt.Sprintf("%s has no worker left: %s", pr.Name, v.Text)})
 		}
