@@ -12,28 +12,32 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Accepting reports whether process pid takes connections from l: it holds the
-// socket, and has it in an epoll set or a thread that waits in accept. known
-// is false where that cannot be seen: the process is another user's, or may
-// wait by other means (poll, select, io_uring, a thread that is just running).
-// It is a look at a moment, costs two small reads for each descriptor and
-// thread of the process, may be called from any goroutine, and works after l
-// is closed. A process that is gone does not accept. Not for pid 0.
-func Accepting(pid int, l *Listener) (yes, known bool) {
-	yes, known, err := accepting(pid, l.inode)
-	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ESRCH) {
+// Accepting looks whether process pid takes connections from l: it holds the
+// socket, and has it in an epoll set or a thread that waits in accept. It is
+// Unseen in a process of another user, and where a thread waits by other means
+// (poll, select, io_uring). It is a look at a moment, costs two small reads for
+// each descriptor and thread of the process, may be called from any goroutine,
+// and works after l is closed. A process that is gone does not accept. Not for
+// pid 0.
+func Accepting(pid int, l *Listener) Sight {
+	sight, err := accepting(pid, l.inode)
+	switch {
+	case err == nil:
+		return sight
+	case errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ESRCH):
 		// Ended before or while being looked at; or only one thread did, and
 		// the next look will say more.
-		_, err := os.Stat(fmt.Sprintf("/proc/%d/fd", pid))
-		return false, errors.Is(err, fs.ErrNotExist)
+		if _, err := os.Stat(fmt.Sprintf("/proc/%d/fd", pid)); errors.Is(err, fs.ErrNotExist) {
+			return AcceptsNot
+		}
 	}
-	return yes, known && err == nil
+	return Unseen
 }
 
-func accepting(pid int, inode uint64) (yes, known bool, err error) {
+func accepting(pid int, inode uint64) (Sight, error) {
 	fds, err := descriptors(pid)
 	if err != nil {
-		return false, false, err
+		return Unseen, err
 	}
 	held, uring := false, false
 	for _, to := range fds {
@@ -41,19 +45,21 @@ func accepting(pid int, inode uint64) (yes, known bool, err error) {
 		uring = uring || to == "anon_inode:[io_uring]"
 	}
 	if !held {
-		return false, true, nil
+		return AcceptsNot, nil
 	}
 	for fd, to := range fds {
 		if to != "anon_inode:[eventpoll]" {
 			continue
 		}
-		in, err := inEpoll(pid, fd, inode, fds)
-		if err != nil || in {
-			return in, in, err
+		if in, err := inEpoll(pid, fd, inode, fds); err != nil || in {
+			return Accepts, err
 		}
 	}
-	yes, known, err = waitsInAccept(pid, inode, fds)
-	return yes, known && (yes || !uring), err
+	sight, err := waitsInAccept(pid, inode, fds)
+	if uring && sight != Accepts {
+		sight = Unseen
+	}
+	return sight, err
 }
 
 func socketLink(inode uint64) string { return fmt.Sprintf("socket:[%d]", inode) }
@@ -112,34 +118,35 @@ func inEpoll(pid, epfd int, inode uint64, fds map[int]string) (bool, error) {
 	return false, nil
 }
 
-// waitsInAccept looks at the system call each thread is in. known is false if
-// one of them may be waiting for the socket in another way. The name of the
+// waitsInAccept looks at the system call each thread is in. The name of the
 // kernel function it sleeps in (wchan) would say less: not on which descriptor,
 // and differently from kernel to kernel.
-func waitsInAccept(pid int, inode uint64, fds map[int]string) (yes, known bool, err error) {
+func waitsInAccept(pid int, inode uint64, fds map[int]string) (Sight, error) {
 	dir := fmt.Sprintf("/proc/%d/task", pid)
 	threads, err := os.ReadDir(dir)
 	if err != nil {
-		return false, false, err
+		return Unseen, err
 	}
-	known = true
+	sight := AcceptsNot
 	for _, t := range threads {
 		b, err := os.ReadFile(dir + "/" + t.Name() + "/syscall")
 		if errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ESRCH) {
 			continue // ended meanwhile
 		}
 		if err != nil {
-			return false, false, err
+			return Unseen, err
 		}
 		call, first, ok := parseSyscall(string(b))
 		switch {
-		case !ok || isPoll(call):
-			known = false
+		case !ok:
+			sight = max(sight, Busy)
+		case isPoll(call):
+			sight = Unseen
 		case (call == unix.SYS_ACCEPT || call == unix.SYS_ACCEPT4) && fds[first] == socketLink(inode):
-			return true, true, nil
+			return Accepts, nil
 		}
 	}
-	return false, known, nil
+	return sight, nil
 }
 
 // parseSyscall reads the number and first argument of the call a thread is in.

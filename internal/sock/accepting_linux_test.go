@@ -9,35 +9,32 @@ import (
 
 func TestAccepting(t *testing.T) {
 	for _, c := range []struct {
-		role       string
-		yes, known bool
+		role string
+		want Sight
 	}{
-		{"go", true, true},
-		{"accept", true, true},
-		{"hold", false, true},
-		{"elsewhere", false, true},
-		{"paused", false, true},
-		{"closed", false, true},
-		{"reused", false, true},
-		{"poll", false, false},
+		{"go", Accepts},
+		{"accept", Accepts},
+		{"hold", AcceptsNot},
+		{"elsewhere", AcceptsNot},
+		{"paused", AcceptsNot},
+		{"closed", AcceptsNot},
+		{"reused", AcceptsNot},
+		{"poll", Unseen},
 	} {
 		for _, address := range []string{"127.0.0.1:0", socketPath(t)} {
 			l := listen(t, address, Options{})
 			pid, end := start(t, c.role, l)
-			until(t, c.role+" is seen as it is", func() bool {
-				yes, known := Accepting(pid, l)
-				return yes == c.yes && known == c.known
-			})
-			// A child's own threads come and go: single looks may not know.
-			// None may say the opposite.
+			until(t, c.role+" is seen as it is", func() bool { return Accepting(pid, l) == c.want })
+			// A child's own threads come and go: a single look may find one
+			// that runs. None may find anything else.
 			for range 50 {
-				if yes, known := Accepting(pid, l); yes != c.yes || known && !c.known {
-					t.Errorf("%s at %s: accepting %v, known %v", c.role, l.Address(), yes, known)
+				if got := Accepting(pid, l); got != c.want && got != Busy {
+					t.Errorf("%s at %s: sight %v, want %v", c.role, l.Address(), got, c.want)
 				}
 			}
 			end()
-			if yes, known := Accepting(pid, l); yes || !known {
-				t.Errorf("%s, ended: accepting %v, known %v", c.role, yes, known)
+			if got := Accepting(pid, l); got != AcceptsNot {
+				t.Errorf("%s, ended: sight %v", c.role, got)
 			}
 		}
 	}
@@ -47,15 +44,15 @@ func TestAccepting(t *testing.T) {
 func TestAcceptingFromAnotherSocket(t *testing.T) {
 	l, other := listen(t, "127.0.0.1:0", Options{}), listen(t, "127.0.0.1:0", Options{})
 	inherited(t, other)
-	if yes, _ := Accepting(os.Getpid(), l); yes {
+	if Accepting(os.Getpid(), l) == Accepts {
 		t.Error("accepts from a socket that nobody serves")
 	}
-	if yes, known := Accepting(os.Getpid(), other); !yes || !known {
-		t.Errorf("the one that is served: accepting %v, known %v", yes, known)
+	if got := Accepting(os.Getpid(), other); got != Accepts {
+		t.Errorf("the one that is served: sight %v", got)
 	}
 	pid, _ := start(t, "accept", other)
-	until(t, "blocked in accept", func() bool { yes, _ := Accepting(pid, other); return yes })
-	if yes, _ := Accepting(pid, l); yes {
+	until(t, "blocked in accept", func() bool { return Accepting(pid, other) == Accepts })
+	if Accepting(pid, l) == Accepts {
 		t.Error("a thread in accept of another socket counts")
 	}
 }

@@ -42,5 +42,5 @@ func acceptQueued(l net.Listener) (net.Conn, error) {
 	return c, err
 }
 
-// Accepting cannot tell here: known is false.
-func Accepting(int, *Listener) (yes, known bool) { return false, false }
+// Accepting cannot tell here.
+func Accepting(int, *Listener) Sight { return Unseen }

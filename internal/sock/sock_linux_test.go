@@ -31,11 +31,11 @@ func TestListenerIsInertAndInheritable(t *testing.T) {
 	}
 	// This process runs Go's poller, so its epoll set can be looked into.
 	w := inherited(t, l)
-	if yes, known := Accepting(os.Getpid(), l); !yes || !known {
-		t.Errorf("with an inherited copy: accepting %v, known %v", yes, known)
+	if got := Accepting(os.Getpid(), l); got != Accepts {
+		t.Errorf("with an inherited copy: sight %v", got)
 	}
 	must(t, w.Close())
-	if yes, _ := Accepting(os.Getpid(), l); yes {
+	if Accepting(os.Getpid(), l) == Accepts {
 		t.Error("the owner's descriptor is registered with the poller")
 	}
 }
