@@ -18,7 +18,7 @@ import (
 func (s *Supervisor) act(a pool.Action) {
 	switch a := a.(type) {
 	case pool.Spawn:
-		s.spawn(a.ID, a.Generation)
+		s.spawn(a)
 	case pool.Ask:
 		s.ask(a)
 	case pool.AskGate:
@@ -69,10 +69,14 @@ func (s *Supervisor) ask(a pool.Ask) {
 // send gives a life a message. One that cannot take it gets its stop signal:
 // that means the same to it.
 func (s *Supervisor) send(l *life, m wire.Message) {
-	if err := l.channel.Send(m); err != nil && !errors.Is(err, syscall.EPIPE) { // gone, and on its way to the loop
+	switch err := l.channel.Send(m); {
+	case err == nil:
+		_ = l.process.SignalGroup(syscall.SIGCONT) // a stopped process could not obey
+		return
+	case !errors.Is(err, syscall.EPIPE): // else it has ended, or at least its Serve has
 		s.log.Warn("channel", "worker", l.id.Worker(), "life", l.id.Life, "err", err)
-		l.signal(l.program.StopSignal)
 	}
+	l.signal(l.program.StopSignal)
 }
 
 // record writes what the core did to the log, one line an event.
@@ -127,6 +131,7 @@ func (s *Supervisor) recordState(a pool.Became) {
 // A grave is what is remembered of a life that did not end well, for the
 // verdict it led to.
 type grave struct {
+	id   pool.ID
 	when time.Time
 	cut  []control.Operation
 	last []string
@@ -140,23 +145,25 @@ func (s *Supervisor) buried(l *life) {
 	delete(s.lives, l.id)
 	l.release()
 	s.letGoUnheld()
-	if len(s.graves) == maxGraves {
-		oldest := l.id
-		for id := range s.graves {
-			if id.Life < oldest.Life {
-				oldest = id
-			}
+	s.graves = append(s.graves, grave{id: l.id, when: time.Now(), cut: l.cut, last: l.tail.last()})
+	s.graves = s.graves[max(0, len(s.graves)-maxGraves):]
+}
+
+// lastLinesOf returns what a life said last, if it is remembered.
+func (s *Supervisor) lastLinesOf(id pool.ID) []string {
+	for _, g := range s.graves {
+		if g.id == id {
+			return g.last
 		}
-		delete(s.graves, oldest)
 	}
-	s.graves[l.id] = grave{when: time.Now(), cut: l.cut, last: l.tail.last()}
+	return nil
 }
 
 func (s *Supervisor) finish(v pool.Verdict) {
 	r := Report{Code: exitCode(v.Outcome)}
 	if v.Text != "" {
 		text := v.Text
-		if last := s.graves[v.Life].last; v.Outcome == pool.NeverUp && len(last) > 0 {
+		if last := s.lastLinesOf(v.Life); v.Outcome == pool.NeverUp && len(last) > 0 {
 			text += "; its last lines:\n\t" + strings.Join(last, "\n\t")
 		}
 		r.Err = fmt.Errorf("%s", text)

@@ -29,6 +29,7 @@ type Listener struct {
 	Address sock.Address
 	Mode    os.FileMode // of a unix socket; 0: 0o666 less the umask
 	MPTCP   bool
+	Where   string // it was asked for, for errors: "lastcall.toml:3", "--listen"
 }
 
 // Program is one command, run as Workers processes.

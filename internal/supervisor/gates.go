@@ -3,13 +3,11 @@ package supervisor
 import (
 	"context"
 	"os/exec"
-	"syscall"
 	"time"
 
 	"github.com/lastcall/lastcall/internal/gate"
 	"github.com/lastcall/lastcall/internal/pool"
 	"github.com/lastcall/lastcall/internal/proc"
-	"github.com/lastcall/lastcall/internal/wire"
 )
 
 // askGate asks the gates of a life's program, one after the other, until each
@@ -18,7 +16,7 @@ import (
 func (s *Supervisor) askGate(l *life) {
 	ctx, cancel := context.WithCancel(l.ctx)
 	l.gate = cancel
-	vars := variables(wire.Env{Program: l.id.Program, Slot: l.id.Slot, Workers: l.program.Workers})
+	vars := l.variables()
 	go func() {
 		defer cancel()
 		for _, spec := range l.program.Gates {
@@ -58,8 +56,10 @@ func (s *Supervisor) passGate(ctx context.Context, l *life, spec gate.Spec) bool
 // run, or fails while the life is still there, the core goes on to the stop
 // signal. It ends with the life at the latest.
 func (s *Supervisor) runStopCommand(l *life) {
-	env := wire.Env{Program: l.id.Program, Slot: l.id.Slot, Workers: l.program.Workers}
-	vars := variables(env)
+	// It is told which life it is for, and gets none of its descriptors.
+	env := l.env
+	env.Listeners, env.Channel, env.Notify = nil, 0, ""
+	vars := l.variables()
 	command := expandAll(vars, l.program.StopCommand)
 	path, err := exec.LookPath(command[0])
 	if err != nil {
@@ -80,6 +80,7 @@ func (s *Supervisor) runStopCommand(l *life) {
 		s.commandFailed(l, err)
 		return
 	}
+	l.command = p
 	go func() {
 		select {
 		case <-p.Exited():
@@ -89,7 +90,6 @@ func (s *Supervisor) runStopCommand(l *life) {
 			}
 		case <-l.ctx.Done():
 		}
-		_ = p.SignalGroup(syscall.SIGKILL)
 	}()
 }
 

@@ -18,7 +18,9 @@ import (
 type life struct {
 	id      pool.ID
 	program *Program
+	env     wire.Env
 	process process // nil: it could not be started
+	command process // its stop command; nil: none was started
 	channel *wire.Channel
 	notify  *net.UnixConn
 	tail    *tail
@@ -78,12 +80,15 @@ func (l *life) release() {
 	for _, q := range l.lists {
 		q.end()
 	}
+	if l.command != nil {
+		_ = l.command.SignalGroup(syscall.SIGKILL) // most often it has ended
+	}
 }
 
 // watch brings the end of the process to the loop, after all it had to say:
 // the last messages of its channel and the last lines of its output. Somebody
 // outside its group may hold those open, so they are waited for a moment only.
-func (s *Supervisor) watch(l *life, said ...<-chan struct{}) {
+func (s *Supervisor) watch(l *life, spoke <-chan struct{}, said ...<-chan struct{}) {
 	p := l.process
 	<-p.Exited()
 	moment := time.NewTimer(10 * time.Millisecond)
@@ -93,6 +98,10 @@ func (s *Supervisor) watch(l *life, said ...<-chan struct{}) {
 	case <-moment.C:
 		s.post(pool.Exited{ID: l.id})
 		<-p.Gone()
+	}
+	if l.channel != nil {
+		_ = l.channel.CloseRead() // whoever else may hold the other end
+		<-spoke
 	}
 	moment.Reset(200 * time.Millisecond)
 	for _, c := range said {

@@ -3,6 +3,7 @@ package supervisor
 import (
 	"context"
 	"errors"
+	"net"
 	"time"
 
 	"github.com/lastcall/lastcall/internal/pool"
@@ -30,7 +31,7 @@ type listener struct {
 // for the kernel.
 func (s *Supervisor) quiesce(l *listener) {
 	go func() {
-		if err := l.Quiesce(); err != nil {
+		if err := l.Quiesce(); err != nil && !errors.Is(err, net.ErrClosed) {
 			s.log.Info("cannot quiesce, accepting until empty", "listener", l.config.Name, "err", err)
 		}
 		// There is no event for a queue that has become empty.
@@ -61,6 +62,10 @@ func (s *Supervisor) closeListener(l *listener) {
 		s.letGo(l)
 		return
 	}
+	s.letGoLater(l)
+}
+
+func (s *Supervisor) letGoLater(l *listener) {
 	go func() {
 		select {
 		case <-time.After(refuseAfter):
@@ -75,12 +80,16 @@ func (s *Supervisor) letGo(l *listener) {
 	if l.closed {
 		return
 	}
-	l.closed = true
 	if s.foreign(l.config.Name) {
-		if err := l.Refuse(); err != nil && !errors.Is(err, errors.ErrUnsupported) {
+		switch err := l.Refuse(); {
+		case errors.Is(err, sock.ErrNotEmpty):
+			s.letGoLater(l) // to refuse now would reset who is in it
+			return
+		case err != nil && !errors.Is(err, errors.ErrUnsupported):
 			s.log.Warn("cannot refuse newcomers", "listener", l.config.Name, "err", err)
 		}
 	}
+	l.closed = true
 	if err := l.Close(); err != nil {
 		s.log.Warn("close listener", "listener", l.config.Name, "err", err)
 	}

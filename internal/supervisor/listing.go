@@ -16,6 +16,17 @@ const listTimeout = 500 * time.Millisecond
 // maxListed bounds how many operations of one worker are listed.
 const maxListed = 1000
 
+const maxQuestions = 8
+
+func isClosed(c <-chan struct{}) bool {
+	select {
+	case <-c:
+		return true
+	default:
+		return false
+	}
+}
+
 // A listing is one worker's answer to a List, as it comes in. It is the
 // loop's until whole is closed.
 type listing struct {
@@ -57,9 +68,9 @@ func (s *Supervisor) list(ctx context.Context, most int, filter func(*life) bool
 	asked := make(map[pool.ID]*listing)
 	s.call(ctx, func() {
 		for id, l := range s.lives {
-			// A worker that owes an answer is not asked again: its channel
+			// A worker that owes answers is not asked for ever: its channel
 			// must not fill with questions.
-			if !l.hello || len(l.lists) > 0 || !filter(l) {
+			if !l.hello || len(l.lists) >= maxQuestions || !filter(l) {
 				continue
 			}
 			s.token++
@@ -73,10 +84,9 @@ func (s *Supervisor) list(ctx context.Context, most int, filter func(*life) bool
 	for id, q := range asked {
 		select {
 		case <-q.whole:
-			if !q.answered {
-				delete(asked, id)
-			}
 		case <-ctx.Done():
+		}
+		if !isClosed(q.whole) || !q.answered { // of two that are ready select takes any
 			delete(asked, id)
 		}
 	}

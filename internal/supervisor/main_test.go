@@ -36,6 +36,13 @@ func play(part string, args []string) {
 	switch part {
 	case "plain": // a server that knows nothing of lastcall but its socket
 		plain()
+	case "late": // a server that takes its time before it accepts
+		for range time.Tick(5 * time.Millisecond) {
+			if _, err := os.Stat(args[0]); err == nil {
+				break
+			}
+		}
+		plain()
 	case "exit":
 		code := 0
 		fmt.Sscan(args[0], &code)

@@ -165,7 +165,7 @@ func (s *Supervisor) verdict(v pool.Verdict, since time.Time) control.Verdict {
 		}
 	}
 	if code == control.RolledBack || code == control.Died {
-		out.Last = s.graves[v.Life].last
+		out.Last = s.lastLinesOf(v.Life)
 	}
 	return out
 }

@@ -74,6 +74,9 @@ func (s *Supervisor) pipe(l *life, to io.Writer) (*os.File, <-chan struct{}, err
 			line, err := readLine(lines)
 			if line != "" {
 				l.tail.add(line)
+				if !strings.HasSuffix(line, "\n") {
+					line += "\n" // the next line may be another worker's
+				}
 				// Output that cannot be written has nowhere else to go.
 				_, _ = io.WriteString(to, prefix+line)
 			}

@@ -7,15 +7,10 @@ import (
 	"github.com/lastcall/lastcall/internal/gate"
 	"github.com/lastcall/lastcall/internal/pool"
 	"github.com/lastcall/lastcall/internal/sock"
-	"github.com/lastcall/lastcall/internal/wire"
 )
 
 // probeEvery is how often a readiness probe is asked where it does not say.
 const probeEvery = 50 * time.Millisecond
-
-// acceptEvery is how often it is looked whether a worker accepts that does not
-// say when it is ready.
-const acceptEvery = 20 * time.Millisecond
 
 // watchReady finds out when a life is ready, if it may not say so itself: by
 // its program's probe; else, until it says anything, by seeing that it waits
@@ -32,10 +27,18 @@ func (s *Supervisor) watchReady(l *life) {
 		})
 	}
 	if l.program.Ready == nil {
-		go s.guessReady(ctx, l, ready)
+		var listeners []*sock.Listener
+		for _, name := range l.program.Listen {
+			listeners = append(listeners, s.listeners[name].Listener)
+		}
+		go func() {
+			if s.guessReady(ctx, l, listeners) {
+				ready()
+			}
+		}()
 		return
 	}
-	spec := l.program.Ready.Expand(variables(wire.Env{Program: l.id.Program, Slot: l.id.Slot, Workers: l.program.Workers}))
+	spec := l.program.Ready.Expand(l.variables())
 	question, err := s.open(spec)
 	if err != nil {
 		s.log.Error("probe", "worker", l.id.Worker(), "err", err)
@@ -51,34 +54,6 @@ func (s *Supervisor) watchReady(l *life) {
 			ready()
 		}
 	}()
-}
-
-func (s *Supervisor) guessReady(ctx context.Context, l *life, ready func()) {
-	var listeners []*sock.Listener
-	for _, name := range l.program.Listen {
-		listeners = append(listeners, s.listeners[name].Listener)
-	}
-	pid := l.process.Pid()
-	up := time.NewTimer(l.program.MinUptime)
-	defer up.Stop()
-	look := time.NewTicker(acceptEvery)
-	defer look.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-up.C:
-			ready()
-			return
-		case <-look.C:
-			for _, ln := range listeners {
-				if yes, _ := sock.Accepting(pid, ln); yes {
-					ready()
-					return
-				}
-			}
-		}
-	}
 }
 
 // open makes a question of its specification.

@@ -17,27 +17,28 @@ import (
 
 // spawn starts the process of a life. A failure is an end like another: the
 // core decides what follows from it.
-func (s *Supervisor) spawn(id pool.ID, generation int) {
+func (s *Supervisor) spawn(a pool.Spawn) {
+	id := a.ID
 	l := &life{id: id, program: s.program(id.Program), tail: &tail{}, lists: make(map[int]*listing)}
 	l.ctx, l.cancel = context.WithCancel(context.Background())
 	s.lives[id] = l
-	if err := s.startProcess(l, generation); err != nil {
+	l.env = wire.Env{
+		Program: id.Program, Slot: id.Slot, Workers: a.Workers, Generation: a.Generation, Life: id.Life,
+	}
+	if err := s.startProcess(l); err != nil {
 		s.log.Error("start", "worker", id.Worker(), "life", id.Life, "err", err)
 		l.tail.add(err.Error())
 		s.queue = append(s.queue, pool.Gone{ID: id, Exit: pool.Exit{Code: 127}})
 		return
 	}
-	s.log.Info("started", "worker", id.Worker(), "life", id.Life, "pid", l.process.Pid(), "generation", generation)
+	s.log.Info("started", "worker", id.Worker(), "life", id.Life, "pid", l.process.Pid(), "generation", a.Generation)
 	s.watchReady(l)
 }
 
 // startProcess makes what belongs to a life, and the life. What it opened is
 // closed by the end of the life, also when it fails half way.
-func (s *Supervisor) startProcess(l *life, generation int) error {
-	env := wire.Env{
-		Program: l.id.Program, Slot: l.id.Slot, Workers: l.program.Workers,
-		Generation: generation, Life: l.id.Life,
-	}
+func (s *Supervisor) startProcess(l *life) error {
+	env := &l.env
 	var files []int
 	for _, name := range l.program.Listen {
 		ln := s.listeners[name]
@@ -66,26 +67,28 @@ func (s *Supervisor) startProcess(l *life, generation int) error {
 	}
 	defer stdout.Close()
 	defer stderr.Close()
-	vars := variables(env)
+	vars := l.variables()
 	spec := proc.Spec{
 		Path: l.program.Path, Args: expandAll(vars, l.program.Command), Dir: l.program.Dir, User: l.program.User,
-		Env:    environment(l.program, env, vars),
+		Env:    environment(l.program, *env, vars),
 		Files:  files,
 		Stdout: stdout, Stderr: stderr,
 	}
 	if l.process, err = s.system.start(spec); err != nil {
 		return err
 	}
+	var spoke <-chan struct{}
 	if l.channel != nil {
-		said = append(said, s.listen(l))
+		spoke = s.listen(l)
 	}
 	s.hear(l)
-	go s.watch(l, said...)
+	go s.watch(l, spoke, said...)
 	return nil
 }
 
 // variables are what is substituted in commands, environment and gates.
-func variables(e wire.Env) *strings.Replacer {
+func (l *life) variables() *strings.Replacer {
+	e := l.env
 	pairs := []string{
 		"{worker}", e.Worker(), "{program}", e.Program, "{slot}", strconv.Itoa(e.Slot),
 		"{workers}", strconv.Itoa(e.Workers), "{generation}", strconv.Itoa(e.Generation),

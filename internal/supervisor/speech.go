@@ -68,6 +68,7 @@ func (s *Supervisor) hear(l *life) {
 func (s *Supervisor) notified(l *life, n wire.Notification) {
 	if n.Status != "" {
 		l.status = n.Status
+		s.spokeUp(l) // who says this says READY=1 too
 	}
 	if n.Ready {
 		s.spokeUp(l)

@@ -16,16 +16,38 @@ import (
 func (s *Supervisor) Status(ctx context.Context) (control.Status, error) {
 	lists := s.list(ctx, 0, func(*life) bool { return true })
 	var st control.Status
-	if !s.call(ctx, func() { st = s.status(lists) }) {
+	looks := make(map[int][]*sock.Listener)
+	if !s.call(ctx, func() { st = s.status(lists, looks) }) {
 		if err := ctx.Err(); err != nil {
 			return st, err
 		}
 		return st, fmt.Errorf("read status: the supervisor has stopped")
 	}
+	// Reading /proc takes its time, which the loop must not.
+	for _, p := range st.Programs {
+		for i, w := range p.Workers {
+			if listeners := looks[w.PID]; w.PID != 0 && listeners != nil {
+				p.Workers[i].Accepting = seen(accepting(w.PID, listeners))
+			}
+		}
+	}
 	return st, nil
 }
 
-func (s *Supervisor) status(lists map[pool.ID]*listing) control.Status {
+func seen(s sock.Sight) string {
+	switch s {
+	case sock.Accepts:
+		return "yes"
+	case sock.AcceptsNot:
+		return "no"
+	case sock.Busy, sock.Unseen:
+	}
+	return "unknown"
+}
+
+// status fills looks with the processes that must be looked at to know whether
+// they accept.
+func (s *Supervisor) status(lists map[pool.ID]*listing, looks map[int][]*sock.Listener) control.Status {
 	snap := s.core.Snapshot()
 	st := control.Status{
 		Name: s.config.Name, PID: os.Getpid(), Version: s.options.Version,
@@ -48,7 +70,7 @@ func (s *Supervisor) status(lists map[pool.ID]*listing) control.Status {
 	for _, p := range snap.Programs {
 		program := control.Program{Name: p.Name, Generation: p.Generation, Wanted: p.Wanted}
 		for _, slot := range p.Slots {
-			program.Workers = append(program.Workers, s.workers(p.Name, slot, lists)...)
+			program.Workers = append(program.Workers, s.workers(p.Name, slot, lists, looks)...)
 		}
 		st.Programs = append(st.Programs, program)
 	}
@@ -56,7 +78,7 @@ func (s *Supervisor) status(lists map[pool.ID]*listing) control.Status {
 }
 
 // workers returns the lives of a slot, or the slot itself if it has none.
-func (s *Supervisor) workers(program string, slot pool.SlotView, lists map[pool.ID]*listing) []control.Worker {
+func (s *Supervisor) workers(program string, slot pool.SlotView, lists map[pool.ID]*listing, looks map[int][]*sock.Listener) []control.Worker {
 	if len(slot.Lives) == 0 {
 		w := control.Worker{
 			Worker: worker(program, slot.Slot), Slot: slot.Slot, State: slot.State, Reason: slot.Why,
@@ -73,7 +95,7 @@ func (s *Supervisor) workers(program string, slot pool.SlotView, lists map[pool.
 		w := control.Worker{
 			Worker: v.ID.Worker(), Slot: slot.Slot, Life: v.ID.Life, PID: l.pid(), Generation: v.Generation,
 			State: string(v.State), Reason: v.Why, Uptime: time.Since(v.Since).Seconds(), Restarts: slot.Restarts,
-			Inflight: -1, Accepting: s.accepting(l, v), Status: l.status,
+			Inflight: -1, Accepting: s.accepting(l, v, looks), Status: l.status,
 		}
 		if q := lists[v.ID]; q != nil {
 			w.Inflight = q.inflight.Critical + q.inflight.Expendable
@@ -90,26 +112,23 @@ func (s *Supervisor) workers(program string, slot pool.SlotView, lists map[pool.
 }
 
 // accepting tells whether a life still takes connections: by its own word if
-// it has a channel, else by what can be seen of the process.
-func (s *Supervisor) accepting(l *life, v pool.LifeView) string {
+// it has a channel, else it is to be looked at.
+func (s *Supervisor) accepting(l *life, v pool.LifeView, looks map[int][]*sock.Listener) string {
 	if len(l.program.Listen) == 0 || l.process == nil {
 		return "-"
 	}
-	answer := "no"
+	var open []*sock.Listener
 	for _, name := range l.program.Listen {
-		ln := s.listeners[name]
-		if ln.closed || slices.Contains(v.Closed, name) {
-			continue
-		}
-		if l.hello && v.State == pool.LifeReady {
-			return "yes"
-		}
-		switch yes, known := sock.Accepting(l.pid(), ln.Listener); {
-		case yes:
-			return "yes"
-		case !known:
-			answer = "unknown"
+		if ln := s.listeners[name]; !ln.closed && !slices.Contains(v.Closed, name) {
+			open = append(open, ln.Listener)
 		}
 	}
-	return answer
+	switch {
+	case len(open) == 0:
+		return "no"
+	case l.hello && v.State == pool.LifeReady:
+		return "yes"
+	}
+	looks[l.pid()] = open
+	return "unknown"
 }

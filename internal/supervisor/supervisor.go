@@ -3,7 +3,6 @@ package supervisor
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"log/slog"
 	"os"
@@ -15,7 +14,6 @@ import (
 	"github.com/lastcall/lastcall/internal/control"
 	"github.com/lastcall/lastcall/internal/gate"
 	"github.com/lastcall/lastcall/internal/pool"
-	"github.com/lastcall/lastcall/internal/sock"
 )
 
 // Options is what a Supervisor is given besides its configuration.
@@ -67,9 +65,10 @@ type Supervisor struct {
 	replies   map[int]reply
 	token     int
 	talk      time.Time // when to log what a drain waits for; zero: nothing drains
+	terminal  bool      // there was one at the start, and its end is the user's
 	ints      int       // how many SIGINT came
-	graves    map[pool.ID]grave
-	report    *Report // set when all has ended
+	graves    []grave   // the newest last
+	report    *Report   // set when all has ended
 }
 
 // New returns a supervisor that has not touched anything yet. The
@@ -98,7 +97,6 @@ func New(c Config, o Options) (*Supervisor, error) {
 		lives:     make(map[pool.ID]*life),
 		listeners: make(map[string]*listener),
 		replies:   make(map[int]reply),
-		graves:    make(map[pool.ID]grave),
 	}, nil
 }
 
@@ -109,12 +107,16 @@ func New(c Config, o Options) (*Supervisor, error) {
 // once.
 func (s *Supervisor) Run() Report {
 	s.began = time.Now()
+	s.terminal = hasTerminal()
 	signals := make(chan os.Signal, 128)
 	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT, syscall.SIGQUIT, syscall.SIGHUP)
 	defer signal.Stop(signals)
 	// A reader of our output that is gone must not end the supervisor.
 	signal.Ignore(syscall.SIGPIPE)
 
+	if err := checkPIDFile(s.config.PIDFile); err != nil {
+		return Report{exitNotUp, err}
+	}
 	var handlers sync.WaitGroup
 	defer handlers.Wait()
 	if s.config.Socket != "" {
@@ -144,7 +146,7 @@ func (s *Supervisor) Run() Report {
 	s.system = sys
 	unlink, err := writePIDFile(s.config.PIDFile)
 	if err != nil {
-		return Report{exitFailure, err}
+		return Report{exitNotUp, err}
 	}
 	defer unlink()
 	s.log.Info("supervisor started", "name", s.config.Name, "pid", os.Getpid(), "socket", s.config.Socket)
@@ -221,19 +223,6 @@ func (s *Supervisor) call(ctx context.Context, f func()) bool {
 	case <-ctx.Done():
 	}
 	return false
-}
-
-// bind opens the listening sockets, all or none.
-func (s *Supervisor) bind() error {
-	for _, c := range s.config.Listeners {
-		l, err := sock.Listen(c.Address, sock.Options{Mode: c.Mode, MPTCP: c.MPTCP})
-		if err != nil {
-			return fmt.Errorf("listen for %s: %w", c.Name, err)
-		}
-		s.listeners[c.Name] = &listener{Listener: l, config: c}
-		s.log.Info("listening", "name", c.Name, "address", l.Address().String())
-	}
-	return nil
 }
 
 // corePrograms is what the core needs to know of the configuration.

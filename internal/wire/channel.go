@@ -82,5 +82,8 @@ func (c *Channel) Receive() (Message, error) {
 	}
 }
 
+// CloseRead ends Receive, with io.EOF, after what has already been sent.
+func (c *Channel) CloseRead() error { return c.conn.CloseRead() }
+
 // Close closes this end; a Receive that waits returns an error.
 func (c *Channel) Close() error { return c.conn.Close() }

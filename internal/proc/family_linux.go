@@ -1,0 +1,32 @@
+package proc
+
+import (
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+)
+
+// Family returns a process and all that descend from it, parents first, as far
+// as can be seen: a look at a moment, from /proc/PID/task/*/children (proc(5)).
+// A child whose parent has ended belongs to the subreaper and is not found. It
+// may be called from any goroutine.
+func Family(pid int) []int {
+	family := []int{pid}
+	for i := 0; i < len(family) && i < maxFamily; i++ {
+		dir := fmt.Sprintf("/proc/%d/task", family[i])
+		threads, _ := os.ReadDir(dir) // a process that has ended has no children
+		for _, t := range threads {
+			b, _ := os.ReadFile(dir + "/" + t.Name() + "/children")
+			for word := range strings.FieldsSeq(string(b)) {
+				if child, err := strconv.Atoi(word); err == nil {
+					family = append(family, child)
+				}
+			}
+		}
+	}
+	return family
+}
+
+// maxFamily bounds the look at a process that forks faster than it is looked at.
+const maxFamily = 1000

@@ -1,0 +1,68 @@
+package supervisor
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"strings"
+	"syscall"
+	"unicode"
+
+	"github.com/lastcall/lastcall/internal/sock"
+)
+
+// bind opens the listening sockets, all or none.
+func (s *Supervisor) bind() error {
+	for _, c := range s.config.Listeners {
+		l, err := sock.Listen(c.Address, sock.Options{Mode: c.Mode, MPTCP: c.MPTCP})
+		if err != nil {
+			return &bindError{c, err}
+		}
+		s.listeners[c.Name] = &listener{Listener: l, config: c}
+		s.log.Info("listening", "name", c.Name, "address", l.Address().String())
+	}
+	return nil
+}
+
+// A bindError says which listener could not be bound, where it was asked for,
+// and what to do about it.
+type bindError struct {
+	listener Listener
+	err      error
+}
+
+func (e *bindError) Unwrap() error { return e.err }
+
+// Error is one line: WHERE: listen for NAME: PROBLEM; REMEDY.
+func (e *bindError) Error() string {
+	text := fmt.Sprintf("listen for %s: %v; %s", e.listener.Name, e.err, e.remedy())
+	if e.listener.Where != "" {
+		text = e.listener.Where + ": " + text
+	}
+	return strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) { // of a file's name, or between two errors
+			return ' '
+		}
+		return r
+	}, text)
+}
+
+func (e *bindError) remedy() string {
+	unix := e.listener.Address.Network == "unix"
+	_, unknown := errors.AsType[*net.DNSError](e.err)
+	switch {
+	case errors.Is(e.err, syscall.EADDRINUSE):
+		return "stop it, or choose another address"
+	case unknown:
+		return "correct the name, or write an IP address"
+	case errors.Is(e.err, syscall.EADDRNOTAVAIL):
+		return "choose an address that this machine has"
+	case unix && errors.Is(e.err, syscall.ENOENT):
+		return "make the directory, or choose another path"
+	case unix && errors.Is(e.err, syscall.EACCES):
+		return "let this user write to the directory, or choose another path"
+	case errors.Is(e.err, syscall.EACCES):
+		return "choose a port from 1024 on, or give lastcall the right: setcap cap_net_bind_service=ep"
+	}
+	return "choose another address"
+}
