@@ -166,12 +166,12 @@ func TestEveryKey(t *testing.T) {
 	want := supervisor.Config{
 		Name: "siege", PIDFile: "siege.pid", Socket: "/run/siege.sock",
 		Listeners: []supervisor.Listener{
-			{Name: "web", Address: sock.Address{Network: "tcp", Address: "127.0.0.1:8080"}},
-			{Name: "admin", Address: sock.Address{Network: "unix", Address: "/run/admin.sock"}, Mode: 0o660},
-			{Name: "multi", Address: sock.Address{Network: "tcp", Address: "[::1]:81"}, MPTCP: true},
-			{Name: "web-2", Address: sock.Address{Network: "unix", Address: "./own.sock"}},
-			{Name: "web-3", Address: sock.Address{Network: "tcp", Address: ":0"}},
-			{Name: "web-4", Address: sock.Address{Network: "tcp", Address: "127.0.0.1:0"}},
+			{Name: "web", Address: sock.Address{Network: "tcp", Address: "127.0.0.1:8080"}, Where: "lastcall.toml:39"},
+			{Name: "admin", Address: sock.Address{Network: "unix", Address: "/run/admin.sock"}, Mode: 0o660, Where: "lastcall.toml:40"},
+			{Name: "multi", Address: sock.Address{Network: "tcp", Address: "[::1]:81"}, MPTCP: true, Where: "lastcall.toml:41"},
+			{Name: "web-2", Address: sock.Address{Network: "unix", Address: "./own.sock"}, Where: "lastcall.toml:9"},
+			{Name: "web-3", Address: sock.Address{Network: "tcp", Address: ":0"}, Where: "lastcall.toml:9"},
+			{Name: "web-4", Address: sock.Address{Network: "tcp", Address: "127.0.0.1:0"}, Where: "lastcall.toml:9"},
 		},
 		Programs: []supervisor.Program{web, helper},
 	}
@@ -228,10 +228,10 @@ func TestCommand(t *testing.T) {
 		}, supervisor.Config{
 			Name: "n", PIDFile: "p", Socket: "s",
 			Listeners: []supervisor.Listener{
-				{Name: "server", Address: sock.Address{Network: "tcp", Address: ":1"}},
-				{Name: "web", Address: sock.Address{Network: "tcp", Address: ":2"}},
-				{Name: "server-2", Address: sock.Address{Network: "tcp", Address: ":3"}},
-				{Name: "server-3", Address: sock.Address{Network: "unix", Address: "/a=b"}},
+				{Name: "server", Address: sock.Address{Network: "tcp", Address: ":1"}, Where: "--listen"},
+				{Name: "web", Address: sock.Address{Network: "tcp", Address: ":2"}, Where: "--listen"},
+				{Name: "server-2", Address: sock.Address{Network: "tcp", Address: ":3"}, Where: "--listen"},
+				{Name: "server-3", Address: sock.Address{Network: "unix", Address: "/a=b"}, Where: "--listen"},
 			},
 			Programs: server(func(p *supervisor.Program) {
 				p.Command, p.Workers, p.DrainTimeout, p.StopSignal = []string{"./server", "-x", ""}, 3, time.Hour, syscall.SIGINT

@@ -19,11 +19,8 @@ type Error struct {
 // Error is one line, whatever the file holds:
 // FILE:LINE: KEY: PROBLEM; REMEDY.
 func (e *Error) Error() string {
-	at := e.File
-	if e.Line > 0 {
-		at = fmt.Sprintf("%s:%d", at, e.Line)
-	}
-	return sentence(at, e.Key, e.Problem, e.Remedy)
+	at := place{file: e.File, line: e.Line}
+	return sentence(at.position(), e.Key, e.Problem, e.Remedy)
 }
 
 // A UsageError says what is wrong with the flags or how they are combined.
@@ -61,6 +58,14 @@ type place struct {
 	file         string
 	line, column int
 	key          string
+}
+
+// position is FILE:LINE, or FILE if that is all; "" for the command line.
+func (p place) position() string {
+	if p.line > 0 {
+		return fmt.Sprintf("%s:%d", p.file, p.line)
+	}
+	return p.file
 }
 
 func (p place) fail(remedy, problem string, args ...any) *Error {

@@ -87,6 +87,9 @@ func TestMistakesInListeners(t *testing.T) {
 		{web + "listen=3\n", `lastcall.toml:3: program.web.listen: must be an array, not a number; write listen = ["..."]`},
 		{web + "listen = ['web', ':1']\n[listen]\nweb=':1'\n", `lastcall.toml:3: program.web.listen[1]: :1 is listener "web" already; use that one by its name, "web"`},
 		{"[listen]\na=':1'\nb=':1'\n", `lastcall.toml:3: listen.b: :1 is listener "a" already; use that one by its name, "a"`},
+		{"[listen]\na=':81'\nb='127.0.0.1:81'\n", `lastcall.toml:3: listen.b: 127.0.0.1:81 overlaps :81, which is listener "a" already; use that one by its name, "a", or choose another address`},
+		{web + "listen = ':81'\n[listen]\nb='127.0.0.1:81'\n", `lastcall.toml:3: program.web.listen: :81 overlaps 127.0.0.1:81, which is listener "b" already; use that one by its name, "b", or choose another address`},
+		{"[listen]\na='/x/y'\nb='unix:/x/./y'\n", `lastcall.toml:3: listen.b: /x/./y overlaps /x/y, which is listener "a" already; use that one by its name, "a", or choose another address`},
 		{"[listen]\na='8080'\n", `lastcall.toml:2: listen.a: parse address "8080": missing port; for port 8080 alone write ":8080"; an address is "127.0.0.1:8080", ":8080" or "/run/app.sock"`},
 		{"[listen]\n'a b'=':1'\n", `lastcall.toml:2: listen."a b": a name has letters, digits, _ and - only, and no - at its beginning; rename it to a-b`},
 		{"[listen]\na={}\n", `lastcall.toml:2: listen.a: has no address; add address = "127.0.0.1:8080"`},
@@ -124,6 +127,9 @@ func TestMistakesInPrograms(t *testing.T) {
 		{"[program.web]\ncommand=['./server',3]\n", `lastcall.toml:2: program.web.command[1]: must be a string, not a number; write "3"`},
 		{"[program.web]\ncommand=[\n  './server',\n  \"a\\u0000\"]\n", `lastcall.toml:4: program.web.command[1]: contains a zero byte; remove it`},
 		{"[program.web]\ncommand=3\n", `lastcall.toml:2: program.web.command: must be an array, not a number; write command = ["./server"]`},
+		{"[program.web]\ncommand=['./server','{fd:wbe}']\nlisten='web'\n[listen]\nweb=':1'\n", `lastcall.toml:2: program.web.command: {fd:wbe} is no listener of this program; did you mean {fd:web}?`},
+		{"[program.web]\ncommand=['./server','-a={fd:admin},{fd:web}']\nlisten='web'\n[listen]\nweb=':1'\nadmin=':2'\n", `lastcall.toml:2: program.web.command: {fd:admin} is no listener of this program; add "admin" to its listen`},
+		{web + "env.A='1'\nenv.B='{slot}{fd:admin}'\n", `lastcall.toml:4: program.web.env.B: {fd:admin} is no listener of this program; add "admin" to its listen`},
 		{web + "stop_command='nosuch'\n", `lastcall.toml:3: program.web.stop_command: no "nosuch" in PATH; install it, or write its path`},
 	})
 }
@@ -306,6 +312,24 @@ func TestCommandThatIsNotThere(t *testing.T) {
 		if _, ok := errors.AsType[*Error](err); !ok || err.Error() != want {
 			t.Errorf("%s: %v, want %s", command, err, want)
 		}
+	}
+}
+
+func TestDescriptorsOfACommand(t *testing.T) {
+	yard(t)
+	flags := Flags{Command: []string{"./server", "{fd:web}"}}
+	const want = `COMMAND: {fd:web} is no listener of this program; give --listen web=ADDRESS`
+	if _, err := Load(flags, nil); err == nil || err.Error() != want {
+		t.Errorf("%v, want %s", err, want)
+	}
+	flags.Listen = []string{"web=:1"}
+	if _, err := Load(flags, nil); err != nil {
+		t.Error(err)
+	}
+	// What cannot be a listener's name is the program's own business.
+	flags.Command = []string{"./server", "{fd:}", "{fd:a b}", "{fd:", "{fd:0.1}", "{other}"}
+	if _, err := Load(flags, nil); err != nil {
+		t.Error(err)
 	}
 }
 

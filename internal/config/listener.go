@@ -81,18 +81,25 @@ func (t *listenerTable) table(n *node) error {
 	return nil
 }
 
-// listener adds a listener whose name is not taken yet by another in its file.
+// listener adds a listener whose name and address are not taken yet.
 func (l *loader) listener(new supervisor.Listener, at place) *Error {
 	if _, taken := l.at[new.Name]; taken {
 		return at.fail("rename one of the two", "listener %q is there twice", new.Name)
 	}
 	for _, old := range l.config.Listeners {
-		if old.Address == new.Address && !strings.HasSuffix(new.Address.Address, ":0") {
-			return at.fail(fmt.Sprintf("use that one by its name, %q", old.Name),
-				"%s is listener %q already", new.Address, old.Name)
+		if !overlap(old.Address, new.Address) {
+			continue
 		}
+		remedy, is := fmt.Sprintf("use that one by its name, %q", old.Name), "is"
+		if old.Address != new.Address {
+			remedy, is = remedy+", or choose another address", fmt.Sprintf("overlaps %s, which is", old.Address)
+		}
+		return at.fail(remedy, "%s %s listener %q already", new.Address, is, old.Name)
 	}
 	l.at[new.Name] = at
+	if new.Where = at.position(); new.Where == "" {
+		new.Where = "--listen"
+	}
 	l.config.Listeners = append(l.config.Listeners, new)
 	return nil
 }
@@ -120,6 +127,41 @@ func (d *draft) listeners() error {
 			return e.fail(remedy, "no listener %q", name)
 		}
 		d.Listen = append(d.Listen, name)
+	}
+	return nil
+}
+
+// descriptors checks that each {fd:NAME} is of a listener the program is given:
+// any other would reach it as it stands.
+func (d *draft) descriptors() error {
+	for _, word := range d.Command {
+		if err := d.checkDescriptors(word, d.where("command")); err != nil {
+			return err
+		}
+	}
+	for _, variable := range d.Env {
+		name, value, _ := strings.Cut(variable, "=")
+		if err := d.checkDescriptors(value, d.where("env."+name)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (d *draft) checkDescriptors(text string, at place) error {
+	for _, part := range strings.Split(text, "{fd:")[1:] {
+		name, _, closed := strings.Cut(part, "}")
+		if !closed || badName(name) != "" || slices.Contains(d.Listen, name) {
+			continue
+		}
+		remedy := fmt.Sprintf("add %q to its listen", name)
+		if at.file == "" {
+			remedy = fmt.Sprintf("give --listen %s=ADDRESS", name)
+		}
+		if near := nearest(name, d.Listen); near != "" {
+			remedy = fmt.Sprintf("did you mean {fd:%s}?", near)
+		}
+		return at.fail(remedy, "{fd:%s} is no listener of this program", name)
 	}
 	return nil
 }

@@ -107,6 +107,7 @@ func (d *draft) env(n *node) error {
 			return err
 		}
 		d.Env = append(d.Env, v.name+"="+s)
+		d.at["env."+v.name] = v.place
 	}
 	return nil
 }

@@ -1,11 +1,7 @@
 package config
 
 import (
-	"fmt"
 	"maps"
-	"net"
-	"net/netip"
-	"net/url"
 	"slices"
 	"strings"
 
@@ -174,59 +170,4 @@ func (d *draft) checkShared(q *question) error {
 		}
 	}
 	return nil
-}
-
-// reaches says whether a probe's target comes out at a listener.
-func reaches(target, network, address string) bool {
-	if path, ok := strings.CutPrefix(target, "unix:"); ok {
-		path, _, _ = strings.Cut(path, ":")
-		return network == "unix" && path == address
-	}
-	if u, err := url.Parse(target); err == nil && u.Host != "" {
-		port := u.Port()
-		if port == "" {
-			port = map[string]string{"http": "80", "https": "443"}[u.Scheme]
-		}
-		target = net.JoinHostPort(u.Hostname(), port)
-	}
-	host, port, err := net.SplitHostPort(target)
-	if err != nil || network == "unix" {
-		return false
-	}
-	listens, at, err := net.SplitHostPort(address)
-	if err != nil || portNumber(port) != portNumber(at) {
-		return false
-	}
-	return everywhere(listens) || everywhere(host) || sameHost(host, listens)
-}
-
-// portNumber returns a port in figures; a name only if that is all there is.
-func portNumber(port string) string {
-	if n, err := net.LookupPort("tcp", port); err == nil {
-		return fmt.Sprint(n)
-	}
-	return port
-}
-
-func everywhere(host string) bool {
-	ip, err := netip.ParseAddr(host)
-	return host == "" || err == nil && ip.IsUnspecified()
-}
-
-// sameHost compares without asking a name server: localhost is every loopback
-// address, other names are themselves.
-func sameHost(a, b string) bool {
-	loopback := func(s string) bool {
-		ip, err := netip.ParseAddr(s)
-		return strings.EqualFold(s, "localhost") || err == nil && ip.Unmap().IsLoopback()
-	}
-	if strings.EqualFold(a, "localhost") || strings.EqualFold(b, "localhost") {
-		return loopback(a) && loopback(b)
-	}
-	x, errX := netip.ParseAddr(a)
-	y, errY := netip.ParseAddr(b)
-	if errX == nil && errY == nil {
-		return x.Unmap() == y.Unmap()
-	}
-	return strings.EqualFold(a, b)
 }
