@@ -25,19 +25,29 @@ type cli struct {
 	stdout, stderr io.Writer
 	socket         string // --socket
 	started        bool   // a verb has been reached: errors are its own
+	flush          func() // writes what is left of a stderr that is queued
 }
 
 // run carries out one command line and returns the exit code. What it has to
 // say about an error it has said, in one line where the verb did not say more.
 func run(args []string, stdout, stderr io.Writer) int {
-	c := &cli{stdout: stdout, stderr: stderr}
+	c := &cli{stdout: stdout, stderr: stderr, flush: func() {}}
 	root := c.root()
 	root.SetArgs(args)
 	verb, err := root.ExecuteContextC(context.Background())
 	if err != nil && !c.started {
 		err = c.misuse(verb, args, err)
 	}
-	return c.report(err)
+	code := c.report(err)
+	c.flush()
+	return code
+}
+
+// queueStderr has stderr written from a queue from here on, the last error
+// included. Only a supervisor does: a client may wait for who reads it.
+func (c *cli) queueStderr(format string) {
+	w := newLogWriter(c.stderr, logger(format, c.stderr))
+	c.stderr, c.flush = w, w.close
 }
 
 // An exit is an error with its exit code. One without an error was reported.

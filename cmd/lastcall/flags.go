@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"os"
 
@@ -69,11 +70,11 @@ func kinds() map[string]gate.Kind {
 	return all
 }
 
-func (c *cli) logger(format string) *slog.Logger {
+func logger(format string, to io.Writer) *slog.Logger {
 	if format == "json" {
-		return slog.New(slog.NewJSONHandler(c.stderr, nil))
+		return slog.New(slog.NewJSONHandler(to, nil))
 	}
-	return slog.New(slog.NewTextHandler(c.stderr, nil))
+	return slog.New(slog.NewTextHandler(to, nil))
 }
 
 // afterDashes accepts a command only behind "--": without it a flag of the

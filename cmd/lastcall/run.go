@@ -46,10 +46,12 @@ func (c *cli) runVerb() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			stderr := c.stderr // the workers' directly: a full pipe holds up the worker alone
+			c.queueStderr(f.logFormat)
 			s, err := supervisor.New(conf, supervisor.Options{
-				Logger:   c.logger(f.logFormat),
+				Logger:   logger(f.logFormat, c.stderr),
 				Stdout:   c.stdout,
-				Stderr:   c.stderr,
+				Stderr:   stderr,
 				Terminal: isTerminal(c.stdout),
 				Kinds:    kinds(),
 				Version:  version(),
