@@ -33,6 +33,7 @@ type run struct {
 	quit       bool
 	draining   bool
 	interrupts int
+	orderBy    time.Time // a signal has come, and the supervisor's order should by then; zero: none has
 	nextReport time.Time
 	gateSince  time.Time
 	unwound    time.Time // when what was cut has had its time; zero until the deadline
@@ -78,6 +79,9 @@ func (w *Worker) prepare(ctx context.Context, inherit func() (*inheritance, erro
 	r.in = in
 	if in.channel != nil {
 		r.link = newLink(in.channel, r)
+		// Somebody may signal every process there is: to the supervisor these
+		// mean a roll and a stop.
+		signal.Notify(r.signals, syscall.SIGHUP, syscall.SIGQUIT)
 	}
 	for i, s := range servers {
 		if err := r.add(s); err != nil {
@@ -195,7 +199,9 @@ func (r *run) serve() {
 		r.link.ready()
 		r.notify("READY=1")
 	}
-	r.until(over)
+	if !r.until(over, &r.orderBy) {
+		r.ask("signal", true)
+	}
 }
 
 // until waits for done, but not past the earliest of the limits that is set. It
@@ -259,12 +265,24 @@ func (r *run) tend(now time.Time) {
 
 const reportEvery = time.Second
 
+// orderTimeout is how long a worker that got a signal waits for the order of
+// its supervisor, which may have got it too.
+const orderTimeout = time.Second
+
 // signalled takes a signal.
 func (r *run) signalled(s os.Signal) {
 	if s == syscall.SIGINT {
 		r.interrupts++
 	}
 	switch {
+	case s == syscall.SIGHUP:
+		// The supervisor has it too, or it was not meant.
+	case r.link != nil && r.asked == "" && r.orderBy.IsZero():
+		// A signal to everybody has reached the supervisor, and its order is
+		// on the way: it has the kernel turn newcomers away before anybody
+		// closes, and so nobody is reset. A signal to this process alone
+		// costs that time, and nothing else.
+		r.orderBy = time.Now().Add(orderTimeout)
 	case s != syscall.SIGINT || r.asked == "":
 		r.ask("signal "+s.String(), true)
 	case r.interrupts <= 2: // the first one too, if something else has begun the drain
