@@ -13,5 +13,7 @@ import (
 func main() {
 	mux := http.NewServeMux()
 	mux.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "hello from", os.Getpid()) })
-	log.Fatal(lastcall.ListenAndServe("127.0.0.1:8080", mux))
+	if err := lastcall.ListenAndServe("127.0.0.1:8080", mux); err != nil {
+		log.Fatal(err)
+	}
 }

@@ -93,8 +93,7 @@ func TestHelloAlone(t *testing.T) {
 	if err != nil || !bytes.Contains(text, []byte("200 OK")) || !bytes.Contains(text, []byte("Connection: close")) || !bytes.Contains(text, []byte("hello from")) {
 		t.Errorf("the request in progress was answered %q, %v", text, err)
 	}
-	_ = cmd.Wait() // log.Fatal makes it 1, whatever the error
-	if ctx.Err() != nil || said("DATA RACE") || !said("drained") {
+	if err := cmd.Wait(); err != nil || ctx.Err() != nil || said("DATA RACE") || !said("drained") {
 		t.Errorf("hello ended with %v, without having drained", cmd.ProcessState)
 	}
 	if err := isFree(addr); err != nil {
