@@ -2,6 +2,8 @@ package lastcall
 
 import (
 	"net/http"
+	"os"
+	"os/signal"
 	"syscall"
 	"testing"
 	"time"
@@ -13,6 +15,9 @@ import (
 // until its supervisor, which knows how, tells it to drain; one that is
 // signalled alone drains by itself.
 func TestSignalWaitsForTheOrder(t *testing.T) {
+	came := make(chan os.Signal, 1)
+	signal.Notify(came, syscall.SIGHUP, syscall.SIGTERM)
+	defer signal.Stop(came)
 	for _, ordered := range []bool{true, false} {
 		s := supervise(t, &Worker{}, web(http.HandlerFunc(ok)))
 		c := dial(t, s.addr)
@@ -21,6 +26,7 @@ func TestSignalWaitsForTheOrder(t *testing.T) {
 			if err := syscall.Kill(syscall.Getpid(), sig); err != nil {
 				t.Fatal(err)
 			}
+			within(t, "the signal has come", came)
 		}
 		begin := time.Now()
 		c.roundTrip("/") // and is kept

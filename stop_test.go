@@ -280,8 +280,16 @@ func (c *counter) Write(p []byte) (int, error) {
 // TestB16RealSignals sends real signals, to an idle worker and to a busy one:
 // each starts the drain once.
 func TestB16RealSignals(t *testing.T) {
-	// The last ones may arrive when Serve has returned, and are fatal then.
-	signal.Notify(make(chan os.Signal, 1), syscall.SIGTERM, syscall.SIGINT)
+	// Each signal is waited for: one that came late would be the next worker's.
+	came := make(chan os.Signal, 1)
+	signal.Notify(came, syscall.SIGTERM, syscall.SIGINT)
+	defer signal.Stop(came)
+	kill := func(sig syscall.Signal) {
+		if err := syscall.Kill(syscall.Getpid(), sig); err != nil {
+			t.Fatal(err)
+		}
+		within(t, "the signal has come", came)
+	}
 	for i := range 100 {
 		var drains atomic.Int32
 		w := &Worker{OnDrain: func(context.Context) { drains.Add(1) }}
@@ -295,15 +303,11 @@ func TestB16RealSignals(t *testing.T) {
 			<-g.entered
 		}
 		sig := []syscall.Signal{syscall.SIGTERM, syscall.SIGINT}[i/2%2]
-		if err := syscall.Kill(syscall.Getpid(), sig); err != nil {
-			t.Fatal(err)
-		}
+		kill(sig)
 		s.waitDraining()
 		if sig == syscall.SIGTERM {
 			for range 10 {
-				if err := syscall.Kill(syscall.Getpid(), sig); err != nil {
-					t.Fatal(err)
-				}
+				kill(sig)
 			}
 		}
 		close(g.leave)
