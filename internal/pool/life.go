@@ -203,7 +203,7 @@ func (p *Pool) verdict(pr *program, l *life, e Exit) Verdict {
 	case !clean:
 		v.Outcome, v.Text = Died, fmt.Sprintf("%s %s while draining", l.id.Worker(), e)
 	case l.gateShut || l.step == held:
-		v.Outcome, v.Text = WasCut, fmt.Sprintf("%s ended though its gate was not open: %s", l.id.Worker(), l.why)
+		v.Outcome, v.Text = WasCut, fmt.Sprintf("%s ended though its gate was not open", l.id.Worker())
 	case l.cut > 0:
 		v.Outcome, v.Text = WasCut, fmt.Sprintf("work of %s was cut: %s", l.id.Worker(), l.why)
 	}
