@@ -108,8 +108,9 @@ func Draining(ctx context.Context) <-chan struct{} {
 	return process.drained()
 }
 
-// route returns the path of a ServeMux pattern, whose method is already known.
-func route(pattern string) string {
+// patternPath returns the path of a ServeMux pattern, whose method is already
+// known.
+func patternPath(pattern string) string {
 	if _, path, ok := strings.Cut(pattern, " "); ok {
 		return strings.TrimLeft(path, " \t")
 	}

@@ -107,8 +107,8 @@ func (r *run) drainGroup(i int) {
 		return t.unwinding == 0 && (t.idle == 0 || !r.unwound.IsZero())
 	}, &unwound)
 	for _, l := range g.ledgers {
-		for _, op := range l.closers() {
-			_ = op.closer.Close() // whatever it says, it is over
+		for _, c := range l.closers() {
+			_ = c.Close() // whatever it says, it is over
 		}
 	}
 	for _, l := range g.listeners {

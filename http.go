@@ -145,13 +145,14 @@ func (s *httpServer) state(nc net.Conn, state http.ConnState) {
 	}
 	switch state {
 	case http.StateActive:
-		c.classify(nc)
-		c.enter(active, time.Time{})
+		c.activate(nc)
 	case http.StateIdle:
-		c.fallIdle(time.Now())
+		c.fallIdle()
 		c.endRequest()
 	case http.StateHijacked:
-		c.enter(hijacked, time.Time{})
+		c.mu.Lock()
+		c.enter(hijacked)
+		c.mu.Unlock()
 		if op := c.current.Load(); op != nil {
 			op.state.Store(stateHijacked)
 			s.ledger.hijack(op)
@@ -162,26 +163,25 @@ func (s *httpServer) state(nc net.Conn, state http.ConnState) {
 	}
 }
 
-// classify finds out whether a connection speaks HTTP/2, once.
-func (c *conn) classify(nc net.Conn) {
+// activate begins the phase of a request. The first time it finds out whether
+// the connection speaks HTTP/2.
+func (c *conn) activate(nc net.Conn) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.classified {
-		return
+	if !c.classified {
+		c.classified = true
+		if t, ok := nc.(*tls.Conn); ok {
+			c.http2 = t.ConnectionState().NegotiatedProtocol == "h2"
+		}
 	}
-	c.classified = true
-	if t, ok := nc.(*tls.Conn); ok {
-		c.http2 = t.ConnectionState().NegotiatedProtocol == "h2"
-	}
+	c.enter(active)
 }
 
-// enter begins a phase.
-func (c *conn) enter(phase uint32, leaveAt time.Time) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
+// enter begins a phase that has no end of its own; c.mu is held.
+func (c *conn) enter(phase uint32) {
 	c.phase.Store(phase)
 	if c.leaving.Load() != nil {
-		c.leaveAt = leaveAt
+		c.leaveAt = time.Time{}
 		c.arm()
 	}
 }
@@ -189,7 +189,7 @@ func (c *conn) enter(phase uint32, leaveAt time.Time) {
 // fallIdle begins the time between two requests, which during a drain is short.
 // A client of HTTP/2 has been told to go, or will be, and needs the time to see
 // it: closing under what it still sends would take its last response along.
-func (c *conn) fallIdle(now time.Time) {
+func (c *conn) fallIdle() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.reads, c.deadlines = 0, 0
@@ -199,9 +199,9 @@ func (c *conn) fallIdle(now time.Time) {
 	case l == nil:
 		return
 	case !c.http2:
-		c.leaveAt = now.Add(l.idle)
+		c.leaveAt = time.Now().Add(l.idle)
 	case c.goneAway:
-		c.leaveAt = now.Add(l.fresh)
+		c.leaveAt = time.Now().Add(l.fresh)
 	}
 	c.arm()
 }

@@ -3,6 +3,7 @@ package lastcall
 import (
 	"context"
 	"errors"
+	"io"
 	"log/slog"
 	"net"
 	"runtime/debug"
@@ -53,13 +54,24 @@ func (s *rawServer) serve() error {
 	}
 }
 
+// A rawConn is the subject of a raw connection's operation.
+type rawConn struct{ net.Conn }
+
+func (c rawConn) client() string      { return addrString(c.RemoteAddr()) }
+func (c rawConn) closer() io.Closer   { return c.Conn }
+func (c rawConn) route(string) string { return "" }
+
+func addrString(a net.Addr) string {
+	if a == nil {
+		return ""
+	}
+	return a.String()
+}
+
 // start begins the operation before its goroutine runs, so that a drain that
 // sees the listener closed sees the operation too.
 func (s *rawServer) start(c net.Conn) {
-	op := &Operation{name: s.name, closer: c}
-	if a := c.RemoteAddr(); a != nil {
-		op.client = a.String()
-	}
+	op := &Operation{name: s.name, subject: rawConn{c}}
 	op.ctx, op.cancel = context.WithCancelCause(context.Background())
 	s.ledger.begin(op)
 	go func() {
@@ -67,7 +79,7 @@ func (s *rawServer) start(c net.Conn) {
 		defer c.Close()
 		defer func() {
 			if p := recover(); p != nil { // as net/http does
-				s.log.Error("panic in connection", "server", s.name, "client", op.client, "panic", p, "stack", string(debug.Stack()))
+				s.log.Error("panic in connection", "server", s.name, "client", op.subject.client(), "panic", p, "stack", string(debug.Stack()))
 			}
 		}()
 		s.conn(op.Context(), c)

@@ -217,7 +217,7 @@ func (c *conn) progress(m int, now time.Time) bool {
 
 // stall cuts what is in progress on the connection.
 func (c *conn) stall() {
-	c.server.ledger.cancel(cutStalled, func(op *Operation) bool { return op.conn() == c })
+	c.server.ledger.cancel(cutStalled, func(op *Operation) bool { return op.connOf() == c })
 }
 
 // linger closes in two steps where the client has sent what nobody will read,

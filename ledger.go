@@ -1,19 +1,21 @@
 package lastcall
 
 import (
+	"io"
 	"sync"
 	"time"
 )
 
 // process is the ledger of work that belongs to no worker. Every worker of the
 // process drains it with its own.
-var process = &processLedger{ledger: ledger{draining: make(chan struct{})}}
+var process = &processLedger{ledger: ledger{epoch: time.Now(), draining: make(chan struct{})}}
 
 // A ledger knows what is in progress: the operations, oldest first, and how
 // many connections have none. Admission, the counts and the flag that a drain
 // has begun are guarded by one lock, so that no work can slip in between the
 // flag and the look at the counts.
 type ledger struct {
+	epoch    time.Time // operations count from here
 	mu       sync.Mutex
 	draining chan struct{} // closed when the drain begins
 	closed   bool          // it has begun
@@ -28,7 +30,7 @@ type ledger struct {
 	cut         []*Operation
 }
 
-func newLedger() *ledger { return &ledger{draining: make(chan struct{})} }
+func newLedger() *ledger { return &ledger{epoch: time.Now(), draining: make(chan struct{})} }
 
 // drained returns the channel that is closed when the drain begins.
 func (l *ledger) drained() <-chan struct{} {
@@ -91,7 +93,7 @@ func (l *ledger) begin(op *Operation) {
 
 func (l *ledger) enter(op *Operation) {
 	op.ledger = l
-	op.started = time.Now()
+	op.started = time.Since(l.epoch)
 	op.prev = l.last
 	if l.last == nil {
 		l.first = op
@@ -100,7 +102,7 @@ func (l *ledger) enter(op *Operation) {
 	}
 	l.last = op
 	l.counts[op.class]++
-	if c := op.conn(); c != nil {
+	if c := op.connOf(); c != nil {
 		if c.operations == 0 && !c.gone {
 			l.idle--
 		}
@@ -116,7 +118,7 @@ func (l *ledger) end(op *Operation) {
 		return
 	}
 	op.ended = true
-	if op.client != "" {
+	if op.subject != nil {
 		l.served++
 	}
 	switch {
@@ -129,7 +131,7 @@ func (l *ledger) end(op *Operation) {
 		l.counts[op.class]--
 	}
 	l.unlink(op)
-	if c := op.conn(); c != nil {
+	if c := op.connOf(); c != nil {
 		c.operations--
 		if c.operations == 0 && !c.gone {
 			l.idle++
@@ -181,7 +183,7 @@ func (l *ledger) mark(op *Operation, c Class, pattern string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if pattern != "" {
-		op.route, op.dispatched = route(pattern), true
+		op.path, op.dispatched = patternPath(pattern), true
 	}
 	l.reclass(op, c)
 }
@@ -247,7 +249,7 @@ func (l *ledger) cancel(why cause, match func(*Operation) bool) int {
 	var cut []*Operation
 	for op := l.first; op != nil; op = op.next {
 		if op.cut == notCut && match(op) {
-			op.cut, op.cutAge = why, time.Since(op.started)
+			op.cut, op.cutAge = why, time.Since(l.epoch)-op.started
 			cut = append(cut, op)
 			l.counts[op.class]--
 			l.unwinding++
@@ -280,21 +282,24 @@ func (l *ledger) list(p Policy, cut bool) []view {
 	}
 	l.mu.Unlock()
 	for i := range views { // without the lock: it may ask the application's mux
-		if v := &views[i]; v.request != nil {
-			v.Route = v.request.dispatch(v.Route)
+		if v := &views[i]; v.subject != nil {
+			v.Route = v.subject.route(v.Route)
 		}
 	}
 	return views
 }
 
 // closers returns what the cut operations that have still not ended hold open.
-func (l *ledger) closers() []*Operation {
+func (l *ledger) closers() []io.Closer {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	var out []*Operation
+	var out []io.Closer
 	for op := l.first; op != nil; op = op.next {
-		if op.cut != notCut && op.closer != nil {
-			out = append(out, op)
+		if op.cut == notCut || op.subject == nil {
+			continue
+		}
+		if c := op.subject.closer(); c != nil {
+			out = append(out, c)
 		}
 	}
 	return out

@@ -3,8 +3,6 @@ package lastcall
 import (
 	"context"
 	"io"
-	"net/http"
-	"net/url"
 	"sync/atomic"
 	"time"
 )
@@ -17,10 +15,8 @@ type Operation struct {
 	ctx     context.Context         // the context it was begun in, cancelled by cancel
 	cancel  context.CancelCauseFunc // for a request of HTTP/1 its connection's
 	name    string
-	client  string
-	started time.Time
-	closer  io.Closer // what a cut closes in the end; nil for none
-	request *request  // nil if it is no request
+	subject subject       // what it serves; nil for work the application began itself
+	started time.Duration // since the ledger's epoch
 	state   atomic.Uint32
 
 	// Guarded by ledger.mu.
@@ -28,10 +24,18 @@ type Operation struct {
 	holds      int8 // a hijacked request ends with both its handler and its connection
 	ended      bool
 	cut        cause
-	dispatched bool   // route is the pattern it was dispatched by
-	route      string // of a request; its path until more is known
+	dispatched bool   // path is the pattern it was dispatched by
+	path       string // of a request
 	cutAge     time.Duration
 	prev, next *Operation
+}
+
+// A subject is what the operations of servers serve: a request, or a raw
+// connection.
+type subject interface {
+	client() string           // its remote address, "" if that is not known
+	closer() io.Closer        // what a cut closes in the end; nil for none
+	route(path string) string // as it was dispatched, path if that is not known
 }
 
 // A cause says why an operation was cut.
@@ -117,22 +121,25 @@ func operationOf(ctx context.Context) *Operation {
 // A view is an operation at one moment, for people.
 type view struct {
 	CutOperation
-	request *request // nil if there is nothing to be asked about its route
+	subject subject // nil if there is nothing to be asked about its route
 	state   string
 	started time.Time
 	cut     cause
 }
 
-// view may be called with ledger.mu held; now is the time of the look.
+// view is called with ledger.mu held; now is the time of the look.
 func (o *Operation) view(p Policy, now time.Time) view {
-	v := view{state: stateName(o.state.Load()), started: o.started, cut: o.cut}
-	v.Name, v.Route, v.Client = o.name, o.route, o.client
-	v.Class, v.Age, v.Stalled = p.settles(o.class), now.Sub(o.started), o.cut == cutStalled
+	v := view{state: stateName(o.state.Load()), started: o.ledger.epoch.Add(o.started), cut: o.cut}
+	v.Name, v.Route = o.name, o.path
+	v.Class, v.Age, v.Stalled = p.settles(o.class), now.Sub(v.started), o.cut == cutStalled
 	if o.cut != notCut {
 		v.Age = o.cutAge
 	}
-	if !o.dispatched {
-		v.request = o.request
+	if o.subject != nil {
+		v.Client = o.subject.client()
+		if !o.dispatched {
+			v.subject = o.subject
+		}
 	}
 	return v
 }
@@ -147,18 +154,4 @@ func stateName(s uint32) string {
 		return "hijacked"
 	}
 	return "running"
-}
-
-// dispatch returns the pattern by which a request to path was dispatched, where
-// that can be found out, else the path. A ServeMux writes the pattern into a
-// copy of the request that only its handler may read, so it is asked again: that
-// costs those who look, not those who serve.
-func (q *request) dispatch(path string) string {
-	if mux, ok := q.server.handler.(*http.ServeMux); ok {
-		r := &http.Request{Method: q.name, Host: q.original.Host, URL: &url.URL{Path: path}}
-		if _, pattern := mux.Handler(r); pattern != "" {
-			return route(pattern)
-		}
-	}
-	return path
 }

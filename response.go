@@ -7,7 +7,6 @@ import (
 	"net"
 	"net/http"
 	"strings"
-	"sync/atomic"
 )
 
 // A writer decides, when the header of a response is about to be written,
@@ -17,8 +16,7 @@ import (
 // connections under the requests that are on their way.
 type writer struct {
 	http.ResponseWriter
-	leaving *atomic.Bool    // the server asks its clients to go
-	ctx     context.Context // of the request
+	request *request
 	decided bool
 	late    bool // something was written after the request was cut
 }
@@ -32,7 +30,7 @@ type (
 )
 
 func (w *writer) decide() {
-	leaving := w.leaving.Load()
+	leaving := w.request.server.leaving.Load()
 	if leaving && w.wasCut() {
 		w.late = true
 	}
@@ -45,7 +43,7 @@ func (w *writer) decide() {
 	}
 }
 
-func (w *writer) wasCut() bool { return context.Cause(w.ctx) == ErrCut }
+func (w *writer) wasCut() bool { return context.Cause(w.request.ctx) == ErrCut }
 
 // finish ends the response of a handler that has returned. A handler that was
 // cut and has written nothing since may have stopped half way, as it should;
@@ -53,7 +51,7 @@ func (w *writer) wasCut() bool { return context.Cause(w.ctx) == ErrCut }
 // the response is broken off, or says 503 if nothing of it has gone yet.
 func (w *writer) finish() {
 	switch {
-	case !w.leaving.Load() || !w.wasCut():
+	case !w.request.server.leaving.Load() || !w.wasCut():
 		w.decide()
 	case !w.decided:
 		http.Error(w, ErrCut.Error(), http.StatusServiceUnavailable)

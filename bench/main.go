@@ -80,7 +80,7 @@ func figures() []figure {
 type plan struct {
 	runs  int           // of each stop
 	pairs int           // of load with and without the package
-	load  time.Duration // how long each of those is
+	load  time.Duration // how long each of their turns is
 	rolls int           // of four workers, under each kind of load
 	only  []string
 	write bool
@@ -95,8 +95,8 @@ func parsePlan(args []string) (plan, error) {
 	var p plan
 	f := flag.NewFlagSet("bench", flag.ContinueOnError)
 	f.IntVar(&p.runs, "runs", 15, "stops of each kind")
-	f.IntVar(&p.pairs, "pairs", 10, "runs under load, each with and without the package")
-	f.DurationVar(&p.load, "load", 3*time.Second, "length of each of these, whole seconds")
+	f.IntVar(&p.pairs, "pairs", 10, "pairs of servers under load, with and without the package")
+	f.DurationVar(&p.load, "load", time.Second, "length of each of their turns, whole seconds")
 	f.IntVar(&p.rolls, "rolls", 50, "rolling restarts under each kind of load")
 	only := f.String("only", all, "figures to take")
 	f.BoolVar(&p.write, "write", false, "put the figures into README.md of the current directory")

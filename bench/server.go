@@ -44,10 +44,15 @@ func answer(w http.ResponseWriter, r *http.Request) {
 	case "/slow":
 		time.Sleep(slowTime)
 		_, _ = io.WriteString(w, slowBody) // the client has gone
-	case "/mallocs":
+	case "/usage":
 		var m runtime.MemStats
 		runtime.ReadMemStats(&m)
-		fmt.Fprintln(w, m.Mallocs)
+		var u syscall.Rusage
+		if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
+			http.Error(w, err.Error(), http.StatusInternalServerError)
+			return
+		}
+		fmt.Fprintln(w, m.Mallocs, u.Utime.Nano()+u.Stime.Nano())
 	default:
 		_, _ = io.Copy(io.Discard, r.Body)
 		_, _ = io.WriteString(w, quickBody)

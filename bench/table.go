@@ -61,6 +61,15 @@ func median[T time.Duration | float64](values []T) T {
 	return (s[m-1] + s[m]) / 2
 }
 
+// medianOf is the median of what of tells of each.
+func medianOf[T any](all []T, of func(*T) float64) float64 {
+	values := make([]float64, len(all))
+	for i := range all {
+		values[i] = of(&all[i])
+	}
+	return median(values)
+}
+
 // verdict says whether a target is met.
 func verdict(met bool) string {
 	if met {
