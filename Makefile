@@ -49,7 +49,7 @@ race: ## all tests, with the race detector
 
 .PHONY: bench
 bench: ## the figures of bench/README.md; slow, and only worth reading on a quiet machine
-	@go test -run '^$$' -bench . -benchmem .
+	@go test -run '^$$' -bench . -benchmem -count 3 .
 	@cd bench && go run . $(BENCH)
 
 .PHONY: clean
