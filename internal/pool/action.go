@@ -43,6 +43,8 @@ type (
 	Cut struct{ ID ID }
 	// Quit lets a life that has drained and holds end.
 	Quit struct{ ID ID }
+	// Abort sends SIGABRT to a life that hangs.
+	Abort struct{ ID ID }
 	// Kill ends a life and its whole group at once.
 	Kill struct{ ID ID }
 )
@@ -70,6 +72,21 @@ type (
 		Delay   time.Duration
 		Crashes int // in the restart window
 	}
+	// Ended records that a slot needs no life any more, by its restart policy,
+	// or must not get one.
+	Ended struct {
+		Program string
+		Slot    int
+		Failed  bool
+	}
+	// Recycling records that a life is to be replaced, and why.
+	Recycling struct {
+		ID  ID
+		Why string
+	}
+	// Removed records that nothing is left of a program that the configuration
+	// does not have any more.
+	Removed struct{ Program string }
 	// GaveUp records that a slot has failed.
 	GaveUp struct {
 		Program string
@@ -102,11 +119,15 @@ func (RunStopCommand) action() {}
 func (Signal) action()         {}
 func (Cut) action()            {}
 func (Quit) action()           {}
+func (Abort) action()          {}
 func (Kill) action()           {}
 func (Quiesce) action()        {}
 func (CloseListener) action()  {}
 func (Became) action()         {}
 func (Backoff) action()        {}
+func (Ended) action()          {}
+func (Recycling) action()      {}
+func (Removed) action()        {}
 func (GaveUp) action()         {}
 func (Up) action()             {}
 func (AllUp) action()          {}

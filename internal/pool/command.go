@@ -14,6 +14,7 @@ const (
 	cmdRoll
 	cmdHard
 	cmdScale
+	cmdReload
 )
 
 // A command is an operator's request that has no reply yet.
@@ -25,6 +26,7 @@ type command struct {
 	verdict Verdict    // the worst so far
 	rolls   int        // how many it waits for
 	held    []*program // by it, if it is a hard restart
+	added   []*program // by it, if it is a reload
 }
 
 // command notes a request, unless what it names does not exist: that is
@@ -81,11 +83,15 @@ func (p *Pool) restore(e Start) {
 	if p.refuse(c) {
 		return
 	}
-	for _, pr := range p.programs {
+	for _, pr := range slices.Clone(p.programs) {
+		away := pr.down() && pr.away()
 		for _, s := range pr.slots {
-			if c.covers(pr, s) && (s.stopped || s.failed || !s.retry.IsZero()) {
-				s.stopped, s.failed, s.retry, s.crashes = false, false, time.Time{}, nil
+			if c.covers(pr, s) && (s.stopped || s.failed || s.ended || !s.retry.IsZero()) {
+				s.stopped, s.failed, s.ended, s.retry, s.crashes = false, false, false, time.Time{}, nil
 			}
+		}
+		if away && !pr.away() {
+			p.renew(pr) // what is started is what is there now
 		}
 	}
 }
@@ -124,7 +130,7 @@ func (p *Pool) restart(e Restart) {
 		if e.Hard {
 			p.hold(c, pr)
 		} else {
-			p.enroll(c, pr)
+			p.enroll(c, pr, false)
 		}
 	}
 }
@@ -153,14 +159,18 @@ func (p *Pool) scale(now time.Time, e Scale) {
 		p.answer(c, Verdict{Outcome: Refused, Text: "scale needs a program and at least 1 worker"})
 		return
 	}
-	pr := c.program
-	pr.resize(e.Workers)
-	for _, s := range pr.slots[min(pr.wanted, e.Workers):e.Workers] {
+	p.resize(now, c.program, e.Workers)
+}
+
+// resize sets how many workers the program is to have.
+func (p *Pool) resize(now time.Time, pr *program, workers int) {
+	pr.resize(workers)
+	for _, s := range pr.slots[min(pr.wanted, workers):workers] {
 		s.generation = pr.generation
 	}
-	pr.wanted = e.Workers
+	pr.wanted = workers
 	for _, s := range pr.slots[pr.wanted:] {
-		s.stopped, s.failed, s.retry = false, false, time.Time{}
+		s.stopped, s.failed, s.ended, s.retry = false, false, false, time.Time{}
 		p.drainSlot(now, pr, s, "scaled down")
 	}
 }
@@ -198,12 +208,12 @@ func (p *Pool) settleCommands() {
 func (p *Pool) stranded(c *command) bool {
 	for _, pr := range p.programs {
 		need := pr.stopped()
-		if need == nil || !p.concerns(c, pr) || need == pr && c.kind == cmdScale {
+		if need == nil || !p.concerns(c, pr) || need == pr && (c.kind == cmdScale || c.kind == cmdReload) {
 			continue
 		}
-		v := Verdict{Outcome: Refused, Text: fmt.Sprintf("%s depends on %s, which is stopped; start it first", pr.Name, need.Name)}
+		v := Verdict{Outcome: Refused, Text: fmt.Sprintf("%s depends on %s, which %s; start it first", pr.Name, need.Name, need.rests())}
 		if need == pr {
-			v.Text = pr.Name + " is stopped; start it"
+			v.Text = pr.Name + " " + pr.rests() + "; start it"
 		}
 		p.abandon(pr, v.Text)
 		if slices.Contains(p.commands, c) {
@@ -228,9 +238,22 @@ func (pr *program) stopped() *program {
 	return nil
 }
 
+// rests says why a program that is away is.
+func (pr *program) rests() string {
+	for _, s := range pr.slots[:pr.wanted] {
+		switch {
+		case s.failed:
+			return "has failed (" + s.why + ")"
+		case s.ended:
+			return "has ended"
+		}
+	}
+	return "is stopped"
+}
+
 // concerns tells whether a command makes lives of the program start.
 func (p *Pool) concerns(c *command, pr *program) bool {
-	return c.program == pr || slices.Contains(c.held, pr) ||
+	return c.program == pr || slices.Contains(c.held, pr) || slices.Contains(c.added, pr) ||
 		slices.ContainsFunc(p.rolls, func(r *roll) bool { return r.program == pr && slices.Contains(r.waiting, c) })
 }
 
@@ -244,7 +267,11 @@ func (p *Pool) reached(c *command) bool {
 	case cmdStart:
 		return c.verdict.Outcome != Done || p.each(c, func(pr *program, s *slot) bool { return s.n >= pr.wanted || c.arrived(s) })
 	case cmdScale:
-		return c.settled(c.program) && !slices.ContainsFunc(c.program.slots[c.program.wanted:], (*slot).busy)
+		return c.settled(c.program) && !c.program.shrinks()
+	case cmdReload:
+		return c.rolls == 0 && !slices.ContainsFunc(p.programs, func(pr *program) bool {
+			return pr.removed || slices.Contains(c.added, pr) && !c.settled(pr) || pr.shrinks()
+		})
 	case cmdStop:
 		// A stop of everything is answered at the end of all.
 		// A life that a Start has brought since is none of its business.
@@ -252,6 +279,9 @@ func (p *Pool) reached(c *command) bool {
 	}
 	panic("pool: unknown kind of command")
 }
+
+// shrinks tells whether lives are left in slots that the program has no more.
+func (pr *program) shrinks() bool { return slices.ContainsFunc(pr.slots[pr.wanted:], (*slot).busy) }
 
 // settled tells whether every slot of the program has come to rest.
 func (c *command) settled(pr *program) bool {
@@ -271,7 +301,7 @@ func (c *command) arrived(s *slot) bool {
 	case s.failed:
 		c.verdict.worsen(Verdict{Outcome: Refused, Text: s.why})
 	}
-	return s.stopped || s.failed || s.serving() != nil
+	return s.stopped || s.failed || s.ended || s.serving() != nil
 }
 
 // each tells whether f holds for every slot the command covers.

@@ -16,6 +16,13 @@ type (
 	Hello struct{ ID ID }
 	// Ready: the life serves.
 	Ready struct{ ID ID }
+	// Alive: the life gives a sign to its watchdog.
+	Alive struct{ ID ID }
+	// Worn: the life is to be replaced, for the reason given.
+	Worn struct {
+		ID  ID
+		Why string
+	}
 	// Closed: the life has closed its copies of the listeners.
 	Closed struct {
 		ID        ID
@@ -83,10 +90,26 @@ type (
 		Program string
 		Workers int
 	}
+	// Reload replaces the configuration by Programs. Those of Roll are rolled;
+	// what else has changed holds at once. A program that is not there any
+	// more ends, after all that depend on it.
+	Reload struct {
+		Token    int
+		Programs []Program
+		Roll     []string
+	}
+	// Rollback rolls back to the generation before. Program "": every program
+	// that has one.
+	Rollback struct {
+		Token   int
+		Program string
+	}
 )
 
 func (Hello) event()         {}
 func (Ready) event()         {}
+func (Alive) event()         {}
+func (Worn) event()          {}
 func (Closed) event()        {}
 func (Drained) event()       {}
 func (GateOpen) event()      {}
@@ -100,3 +123,5 @@ func (Stop) event()          {}
 func (Start) event()         {}
 func (Restart) event()       {}
 func (Scale) event()         {}
+func (Reload) event()        {}
+func (Rollback) event()      {}

@@ -62,6 +62,12 @@ type life struct {
 	state      State
 	since      time.Time // it was spawned
 	deadline   time.Time // of its state and step
+	proven     time.Time // while it is ready: end of its minimum uptime
+	retire     time.Time // while it is ready: when it is to be replaced
+	silent     time.Time // while it is ready: end of the watchdog's patience
+	worn       string    // why it is to be replaced; "": it is not
+	hung       bool      // it gives no sign of life
+	exit       Exit      // once it is gone
 	step       step
 	reason     Reason
 	channel    bool     // it said Hello
@@ -81,6 +87,9 @@ func (p *Pool) become(l *life, to State, why string) {
 		panic(fmt.Sprintf("pool: %s cannot go from %s to %s", l.id, l.state, to))
 	}
 	l.state, l.why = to, why
+	if to != LifeReady {
+		l.proven, l.retire, l.silent = time.Time{}, time.Time{}, time.Time{}
+	}
 	p.emit(Became{ID: l.id, State: to, Why: why})
 }
 
@@ -91,6 +100,11 @@ func (l *life) leaving() bool { return l.state != LifeStarting && l.state != Lif
 // asked is not asked again.
 func (p *Pool) drain(now time.Time, pr *program, l *life, reason Reason, why string) {
 	if l.step != notAsked || l.leaving() && l.state != LifeDraining {
+		return
+	}
+	if l.hung && l.state == LifeReady {
+		l.step, l.reason = signalled, reason
+		p.abort(now, pr, l)
 		return
 	}
 	wasReady := l.state == LifeReady
@@ -162,6 +176,14 @@ func (p *Pool) cutting(now time.Time, pr *program, l *life, why string) {
 	l.deadline = now.Add(pr.UnwindTimeout + KillMargin)
 }
 
+// abort ends a life that gives no sign, by a signal after which it may still
+// leave a trace of what it hung in.
+func (p *Pool) abort(now time.Time, pr *program, l *life) {
+	p.become(l, LifeCutting, l.worn)
+	l.deadline = now.Add(pr.StopTimeout)
+	p.emit(Abort{ID: l.id})
+}
+
 // kill ends a life and its group.
 func (p *Pool) kill(now time.Time, l *life, why string) {
 	if l.state != LifeCutting {
@@ -198,6 +220,8 @@ func (p *Pool) verdict(pr *program, l *life, e Exit) Verdict {
 	switch {
 	case l.killed:
 		v.Outcome, v.Text = Died, fmt.Sprintf("%s was killed: %s", l.id.Worker(), l.why)
+	case l.step == notAsked && pr.finished(l):
+		v.Text = fmt.Sprintf("%s %s", l.id.Worker(), e)
 	case l.step == notAsked && !(clean && p.phase == Stopping): // somebody else has told it
 		v.Outcome, v.Text = Died, fmt.Sprintf("%s %s", l.id.Worker(), e)
 	case !clean:
@@ -208,6 +232,21 @@ func (p *Pool) verdict(pr *program, l *life, e Exit) Verdict {
 		v.Outcome, v.Text = WasCut, fmt.Sprintf("work of %s was cut: %s", l.id.Worker(), l.why)
 	}
 	return v
+}
+
+// ends tells whether the slot gets no new life after this one, which nobody
+// asked to end: because it has done its work, or because it has failed.
+func (pr *program) ends(l *life) (done, failed bool) {
+	well := l.drained || l.exit == Exit{} && !l.killed
+	switch {
+	case l.exit.Code == DoNotRestart && !l.drained:
+		return false, true
+	case pr.Restart == Never:
+		return well, !well
+	case pr.Restart == OnFailure:
+		return well, false
+	}
+	return false, false
 }
 
 func (e Exit) String() string {

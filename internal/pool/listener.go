@@ -72,6 +72,10 @@ func (pr *program) serves() bool {
 // that a successor can bind while they drain.
 func (p *Pool) settleListeners() {
 	for _, l := range p.listeners {
+		if l.state == open && len(l.users) == 0 { // a reload has done away with it
+			l.state = quiescing
+			p.emit(Quiesce{Listener: l.name})
+		}
 		if (l.state == quiescing || l.state == quiet) && l.released() {
 			l.state = shut
 			p.emit(CloseListener{Listener: l.name})

@@ -55,11 +55,33 @@ type Program struct {
 	UnwindTimeout time.Duration // from the cut to the end
 	StopTimeout   time.Duration // from the stop command to the stop signal
 
+	Restart       RestartPolicy // after an end that nobody asked for
 	MaxRestarts   int           // in RestartWindow; one more, and the slot has failed
 	RestartWindow time.Duration //
-	MaxSurge      int           // lives above Workers during a roll; 0: stop first
-	MaxDraining   int           // old lives draining at once during a roll; 0: Workers
+
+	MinUptime   time.Duration // a new life must have been ready so long before the old one is asked to end
+	MaxSurge    int           // lives above Workers during a roll; 0: stop first
+	MaxDraining int           // old lives draining at once during a roll; 0: Workers
+
+	MaxAge       time.Duration // a life that has been ready so long is replaced; 0: never
+	MaxAgeJitter time.Duration // up to so much is added to that by chance
+	Watchdog     time.Duration // a life that gives no sign for so long is replaced; 0: not watched
 }
+
+// RestartPolicy says when a slot gets a new life after an end that nobody asked
+// for. Whatever it is, a life that exits with status 125 gets no successor.
+type RestartPolicy string
+
+// The policies.
+const (
+	Always    RestartPolicy = "" // whatever the end was
+	OnFailure RestartPolicy = "on-failure"
+	Never     RestartPolicy = "never"
+)
+
+// DoNotRestart is the exit status by which a life says that another one would
+// fail as it did.
+const DoNotRestart = 125
 
 // KillMargin is how long after the end of its unwind time a life is killed, so
 // that a cut the worker itself reports is never confused with a kill.
@@ -97,6 +119,12 @@ type Pool struct {
 type program struct {
 	Program
 	generation int
+	newest     int       // the highest generation there ever was
+	past       []version // what a rollback goes back to, the newest last
+	next       *Program  // what a reload makes of it when the roll it asked for begins
+	before     *Program  // what it was before the roll under way
+	removed    bool      // by a reload: it ends, and is forgotten
+	added      bool      // by a reload, and never up since
 	wanted     int
 	slots      []*slot
 	needs      []*program
@@ -111,46 +139,11 @@ type program struct {
 // configuration has ruled out.
 func New(programs []Program, seed uint64) *Pool {
 	p := &Pool{phase: Starting, random: seed}
-	for len(p.programs) < len(programs) {
-		before := len(p.programs)
-		for i := range programs {
-			p.place(programs[i])
-		}
-		if len(p.programs) == before {
-			panic("pool: unknown or circular dependency")
-		}
+	for _, c := range programs {
+		p.add(c)
 	}
-	for _, pr := range p.programs {
-		for _, name := range pr.Listeners {
-			l := p.listener(name)
-			if l == nil {
-				l = &listener{name: name}
-				p.listeners = append(p.listeners, l)
-			}
-			l.users = append(l.users, pr)
-		}
-	}
+	p.relate()
 	return p
-}
-
-// place appends a program whose dependencies have all been placed.
-func (p *Pool) place(c Program) {
-	if p.program(c.Name) != nil {
-		return
-	}
-	pr := &program{Program: c, generation: 1, wanted: c.Workers}
-	for _, name := range c.DependsOn {
-		need := p.program(name)
-		if need == nil {
-			return
-		}
-		pr.needs = append(pr.needs, need)
-	}
-	for _, need := range pr.needs {
-		need.dependants = append(need.dependants, pr)
-	}
-	pr.resize(c.Workers)
-	p.programs = append(p.programs, pr)
 }
 
 func (pr *program) resize(n int) {
@@ -198,8 +191,10 @@ func (p *Pool) deadlines(visit func(*time.Time)) {
 				visit(&s.retry)
 			}
 			for _, l := range s.lives {
-				if !l.deadline.IsZero() {
-					visit(&l.deadline)
+				for _, d := range []*time.Time{&l.deadline, &l.proven, &l.retire, &l.silent} {
+					if !d.IsZero() {
+						visit(d)
+					}
 				}
 			}
 		}
@@ -209,21 +204,39 @@ func (p *Pool) deadlines(visit func(*time.Time)) {
 // expire deals with every deadline that has passed, and tells whether there
 // was one.
 func (p *Pool) expire(now time.Time) bool {
-	any := false
+	some := false
+	passed := func(d *time.Time) bool {
+		if d.IsZero() || now.Before(*d) {
+			return false
+		}
+		some = true
+		return true
+	}
+	clear := func(d *time.Time) bool {
+		over := passed(d)
+		if over {
+			*d = time.Time{}
+		}
+		return over
+	}
 	for _, pr := range p.programs {
 		for _, s := range pr.slots {
-			if !s.retry.IsZero() && !now.Before(s.retry) {
-				s.retry, any = time.Time{}, true
-			}
+			clear(&s.retry)
 			for _, l := range s.lives {
-				if !l.deadline.IsZero() && !now.Before(l.deadline) {
-					any = true
+				clear(&l.proven)
+				if clear(&l.silent) {
+					p.unheard(now, pr, l)
+				}
+				if clear(&l.retire) {
+					p.aged(pr, l)
+				}
+				if passed(&l.deadline) {
 					p.expired(now, pr, s, l)
 				}
 			}
 		}
 	}
-	return any
+	return some
 }
 
 // settle brings the state forward until nothing more follows from it. It asks
@@ -237,6 +250,7 @@ func (p *Pool) settle(now time.Time) {
 		p.settleStart()
 		p.settleSlots(now)
 		p.settleRolls(now)
+		p.settleRemoved(now)
 	}
 	p.settleListeners()
 	p.settleCommands()
@@ -248,7 +262,7 @@ func (p *Pool) settle(now time.Time) {
 // settleSlots starts a life in every slot that should have one and does not.
 func (p *Pool) settleSlots(now time.Time) {
 	for _, pr := range p.programs {
-		if pr.held || !pr.mayStart() {
+		if pr.held || pr.removed || !pr.mayStart() {
 			continue
 		}
 		for _, s := range pr.slots {
@@ -272,11 +286,14 @@ func (pr *program) mayStart() bool {
 func (p *Pool) settleStart() {
 	all := true
 	for _, pr := range p.programs {
-		if !pr.started && !pr.held && pr.mayStart() && pr.up() {
+		if !pr.started && !pr.held && !pr.removed && pr.mayStart() && pr.up() {
 			pr.started = true
-			p.emit(Up{Program: pr.Name})
+			if over, failed := pr.over(); !over || !failed {
+				pr.added = false
+				p.emit(Up{Program: pr.Name})
+			}
 		}
-		all = all && pr.started
+		all = all && (pr.started || pr.removed)
 	}
 	if all && p.phase == Starting {
 		p.phase = Running
@@ -287,7 +304,7 @@ func (p *Pool) settleStart() {
 // up tells whether every slot that should serve does.
 func (pr *program) up() bool {
 	for _, s := range pr.slots[:min(pr.wanted, len(pr.slots))] {
-		if !s.stopped && !s.failed && s.serving() == nil {
+		if !s.stopped && !s.failed && !s.ended && s.serving() == nil {
 			return false
 		}
 	}

@@ -9,13 +9,16 @@ import (
 // It is a transaction: if a new life does not come up, every slot that was
 // already replaced goes back to the generation it had, by the same way.
 type roll struct {
-	program *program
-	to      int    // generation of the new lives
-	slots   []item // in the order they are replaced
-	began   bool
-	back    bool    // it failed, and replaces back
-	verdict Verdict // so far
-	waiting []*command
+	program  *program
+	slots    []item   // in the order they are replaced
+	all      bool     // slots are those there are when it begins, and get a new generation
+	rollback bool     // or rather the one before
+	only     ID       // if it is about one life, and nothing if that is gone
+	undo     *version // once it has begun, if it is of all: what the program was
+	began    bool
+	back     bool    // it failed, and replaces back
+	verdict  Verdict // so far
+	waiting  []*command
 }
 
 // item is one slot of a roll.
@@ -38,24 +41,21 @@ func (p *Pool) rolling(pr *program, s *slot) bool {
 // enroll makes the command wait for a roll of the program's slot, or of all of
 // them (-1). A roll that has not begun serves every command that asks for it;
 // one that has begun is followed by exactly one more.
-func (p *Pool) enroll(c *command, pr *program) {
+func (p *Pool) enroll(c *command, pr *program, rollback bool) {
 	c.rolls++
 	for _, r := range p.rolls {
-		if !r.began && r.program == pr && (r.whole() || len(r.slots) == 1 && r.slots[0].slot.n == c.slot) {
+		covers := r.all || len(r.slots) == 1 && r.slots[0].slot.n == c.slot && r.only == (ID{})
+		if !r.began && r.program == pr && r.rollback == rollback && covers {
 			r.waiting = append(r.waiting, c)
 			return
 		}
 	}
-	r := &roll{program: pr, waiting: []*command{c}}
-	if c.slot >= 0 {
+	r := &roll{program: pr, all: c.slot < 0, rollback: rollback, waiting: []*command{c}}
+	if !r.all {
 		r.slots = []item{{slot: pr.slots[c.slot]}}
 	}
 	p.rolls = append(p.rolls, r)
 }
-
-// whole tells whether a roll that has not begun is for the whole program: its
-// slots are then those there are when it begins.
-func (r *roll) whole() bool { return len(r.slots) == 0 }
 
 // settleRolls moves the roll under way forward, and begins the next.
 func (p *Pool) settleRolls(now time.Time) {
@@ -65,7 +65,7 @@ func (p *Pool) settleRolls(now time.Time) {
 			return
 		}
 		if !r.began {
-			r.begin()
+			p.beginRoll(r)
 		}
 		for i := range r.slots {
 			p.relieve(now, r, &r.slots[i])
@@ -77,33 +77,64 @@ func (p *Pool) settleRolls(now time.Time) {
 			return
 		}
 		p.rolls = p.rolls[1:]
-		p.emit(Rolled{Program: r.program.Name, Verdict: r.verdict})
-		for _, c := range r.waiting {
-			c.verdict.worsen(r.verdict)
-			c.rolls--
-		}
+		p.endRoll(r)
 	}
 }
 
-func (r *roll) begin() {
+// beginRoll decides what is replaced, and by which generation.
+func (p *Pool) beginRoll(r *roll) {
 	pr := r.program
-	r.began, r.to = true, pr.generation
-	if r.whole() {
-		pr.generation++
-		r.to = pr.generation
+	r.began = true
+	switch {
+	case r.rollback && (len(pr.past) == 0 || !pr.fits(pr.past[len(pr.past)-1])):
+		r.verdict = Verdict{Outcome: Refused, Text: pr.Name + " had other listeners or dependencies before, or there is no generation before; reload the configuration it had"}
+		return
+	case r.all:
+		before := pr.Program
+		r.undo, pr.before = &version{pr.generation, before}, &before
+		if r.rollback {
+			v := pr.past[len(pr.past)-1]
+			pr.past = pr.past[:len(pr.past)-1]
+			pr.generation, pr.Program = v.generation, v.program
+		} else {
+			pr.advance()
+		}
+		p.relate()
 		for _, s := range pr.slots[:min(pr.wanted, len(pr.slots))] {
 			r.slots = append(r.slots, item{slot: s})
 		}
+	case r.only != ID{}:
+		if l := r.slots[0].slot.current(); l == nil || l.id != r.only {
+			r.slots = nil // it has been replaced meanwhile
+		}
 	}
 	for i := range r.slots {
-		r.slots[i].from, r.slots[i].to = r.slots[i].slot.generation, r.to
+		r.slots[i].from, r.slots[i].to = r.slots[i].slot.generation, pr.generation
+	}
+}
+
+// endRoll tells those who wait for it.
+func (p *Pool) endRoll(r *roll) {
+	if r.undo != nil {
+		if !r.back && !r.rollback {
+			r.program.remember(*r.undo)
+		}
+		r.program.before = nil
+		p.relate()
+	}
+	if r.only == (ID{}) || r.slots != nil {
+		p.emit(Rolled{Program: r.program.Name, Verdict: r.verdict})
+	}
+	for _, c := range r.waiting {
+		c.verdict.worsen(r.verdict)
+		c.rolls--
 	}
 }
 
 // replace starts the new life of a slot, if it may start now.
 func (p *Pool) replace(now time.Time, r *roll, it *item) {
 	if !it.done && it.next == nil && p.mayReplace(now, r, it.slot) {
-		it.slot.failed, it.slot.retry = false, time.Time{}
+		it.slot.failed, it.slot.ended, it.slot.retry = false, false, time.Time{}
 		it.next = p.start(now, r.program, it.slot, it.to)
 	}
 }
@@ -117,14 +148,14 @@ func (p *Pool) relieve(now time.Time, r *roll, it *item) {
 	case s.stopped || s.n >= pr.wanted:
 		it.done, s.generation = true, it.to
 		return
-	case it.next == nil || it.next.state != LifeReady || r.draining() >= pr.maxDraining():
+	case it.next == nil || it.next.state != LifeReady || !it.next.proven.IsZero() || r.draining() >= pr.maxDraining():
 		return
 	}
 	it.done = true
 	s.generation = it.to
 	for _, l := range s.lives {
 		if l != it.next {
-			p.drain(now, pr, l, ForRoll, "roll")
+			p.drain(now, pr, l, ForRoll, l.forRoll())
 		}
 	}
 }
@@ -143,9 +174,17 @@ func (p *Pool) mayReplace(now time.Time, r *roll, s *slot) bool {
 		return true
 	}
 	if r.draining() == 0 {
-		p.drain(now, r.program, old, ForRoll, "roll")
+		p.drain(now, r.program, old, ForRoll, old.forRoll())
 	}
 	return false
+}
+
+// forRoll is why a life is rolled.
+func (l *life) forRoll() string {
+	if l.worn != "" {
+		return l.worn
+	}
+	return "roll"
 }
 
 func (pr *program) maxDraining() int {
@@ -215,21 +254,52 @@ func (p *Pool) rollLost(now time.Time, l *life, v Verdict) bool {
 func (p *Pool) goBack(now time.Time, r *roll, i int, v Verdict) {
 	v.Outcome = RolledBack
 	v.Text += "; the workers before it serve on"
-	r.back, r.verdict, r.to = true, v, r.slots[i].from
-	r.program.generation = r.to
+	r.back, r.verdict = true, v
+	p.undo(r)
 	back := r.slots[:0]
 	for _, it := range r.slots {
 		it.slot.generation = it.from
 		if it.next != nil && !it.done {
 			p.drain(now, r.program, it.next, ForRoll, "the roll failed")
 		}
+		old := it.slot.current()
+		if old != nil && old.worn != "" {
+			old.retire = now.Add(recycleAgain)
+		}
 		// A slot that was not reached keeps its old life; the others get one
 		// of the old generation.
-		if it.next != nil && it.done || it.slot.current() == nil {
+		if it.next != nil && it.done || old == nil {
 			back = append(back, item{slot: it.slot, from: it.from, to: it.from})
 		}
 	}
 	r.slots = back
+}
+
+// undo makes the program what it was before the roll.
+func (p *Pool) undo(r *roll) {
+	pr := r.program
+	if r.undo == nil {
+		return
+	}
+	failed := version{pr.generation, pr.Program}
+	pr.generation, pr.Program = r.undo.generation, r.undo.program
+	pr.Workers = failed.program.Workers
+	pr.before = &failed.program // some lives are still of that
+	if r.rollback {
+		pr.remember(failed)
+	}
+	p.keep(pr)
+	p.relate()
+}
+
+// keep takes back the removal of all that a program depends on.
+func (p *Pool) keep(pr *program) {
+	for _, name := range pr.DependsOn {
+		if need := p.program(name); need != nil && need.removed {
+			need.removed, need.ending = false, false
+			p.keep(need)
+		}
+	}
 }
 
 // abandon ends all rolls of a program, and tells those who wait for them.

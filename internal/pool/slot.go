@@ -22,6 +22,7 @@ type slot struct {
 	crashes    []time.Time // within the restart window
 	restarts   int         // ever
 	failed     bool        // it gave up
+	ended      bool        // its work is done: it needs no life any more
 	stopped    bool        // by the operator
 	why        string      // of its last crash
 }
@@ -60,7 +61,7 @@ func (s *slot) leaving() bool {
 // vacant tells whether a life should be started in the slot now. A stuck life
 // does not hold it: it will not end.
 func (s *slot) vacant() bool {
-	return !s.busy() && !s.failed && !s.stopped && s.retry.IsZero()
+	return !s.busy() && !s.failed && !s.ended && !s.stopped && s.retry.IsZero()
 }
 
 // start spawns the slot's next life.
@@ -80,6 +81,11 @@ func (p *Pool) start(now time.Time, pr *program, s *slot, generation int) *life 
 // next one starts, or that none does.
 func (p *Pool) crashed(now time.Time, pr *program, s *slot, l *life, why string) {
 	s.why = why
+	if done, failed := pr.ends(l); done || failed {
+		s.ended, s.failed = done, failed
+		p.emit(Ended{Program: pr.Name, Slot: s.n, Failed: failed})
+		return
+	}
 	s.restarts++
 	if !l.served {
 		// The time it took not to come up is no stable time: with a long
@@ -125,26 +131,27 @@ func (p *Pool) next() uint64 {
 // away tells whether the operator has stopped all there is of the program.
 func (pr *program) away() bool {
 	for _, s := range pr.slots[:pr.wanted] {
-		if !s.stopped && !s.failed {
+		if !s.stopped && !s.failed && !s.ended {
 			return false
 		}
 	}
 	return true
 }
 
-// lost tells whether the program has no slot left that serves or may come
-// back.
-func (pr *program) lost() bool {
-	failed := false
+// over tells whether no slot of the program serves or may come back by itself:
+// all have failed or ended.
+func (pr *program) over() (over, failed bool) {
 	for _, s := range pr.slots[:min(pr.wanted, len(pr.slots))] {
 		switch {
 		case s.current() != nil:
-			return false
+			return false, false
 		case s.failed:
-			failed = true
+			over, failed = true, true
+		case s.ended:
+			over = true
 		case !s.stopped:
-			return false
+			return false, false
 		}
 	}
-	return failed
+	return over, failed
 }

@@ -29,7 +29,7 @@ type ProgramView struct {
 }
 
 // SlotView is one slot and its lives, the oldest first. State and Why tell of
-// a slot without a life: "waiting", "failed", "stopped" or "empty".
+// a slot without a life: "waiting", "failed", "ended", "stopped" or "empty".
 type SlotView struct {
 	Slot     int
 	State    string
@@ -74,6 +74,8 @@ func (s *slot) view() SlotView {
 	switch {
 	case s.failed:
 		v.State = "failed"
+	case s.ended:
+		v.State = "ended"
 	case s.stopped:
 		v.State = "stopped"
 	case !s.retry.IsZero():

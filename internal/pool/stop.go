@@ -135,13 +135,18 @@ func (p *Pool) settleHeld(now time.Time) {
 	if held == 0 || !down {
 		return
 	}
+	var renewed []*program
 	for _, pr := range p.programs {
 		if pr.held {
 			pr.held, pr.started = false, false
 			for _, s := range pr.slots {
-				s.failed = false
+				s.failed, s.ended = false, false
 			}
+			renewed = append(renewed, pr)
 		}
+	}
+	for _, pr := range renewed { // what is restarted is what is there now
+		p.renew(pr)
 	}
 }
 

@@ -14,7 +14,11 @@ func (p *Pool) take(now time.Time, e Event) {
 	case Hello:
 		taken = p.with(e.ID, func(_ *program, _ *slot, l *life) { l.channel = true })
 	case Ready:
-		taken = p.ready(e.ID)
+		taken = p.ready(now, e.ID)
+	case Alive:
+		taken = p.alive(now, e.ID)
+	case Worn:
+		taken = p.with(e.ID, func(pr *program, _ *slot, l *life) { p.recycle(pr, l, e.Why) })
 	case Closed:
 		taken = p.with(e.ID, func(_ *program, _ *slot, l *life) { l.closed = append(l.closed, e.Listeners...) })
 	case Drained:
@@ -43,6 +47,10 @@ func (p *Pool) take(now time.Time, e Event) {
 		p.restart(e)
 	case Scale:
 		p.scale(now, e)
+	case Reload:
+		p.reload(now, e)
+	case Rollback:
+		p.rollback(e)
 	default:
 		panic(fmt.Sprintf("pool: unknown event %T", e))
 	}
@@ -61,13 +69,23 @@ func (p *Pool) with(id ID, f func(*program, *slot, *life)) bool {
 	return true
 }
 
-func (p *Pool) ready(id ID) bool {
-	_, _, l := p.life(id)
+func (p *Pool) ready(now time.Time, id ID) bool {
+	pr, _, l := p.life(id)
 	if l == nil || l.state != LifeStarting {
 		return false
 	}
 	l.deadline, l.served = time.Time{}, true
 	p.become(l, LifeReady, "")
+	if pr.MinUptime > 0 {
+		l.proven = now.Add(pr.MinUptime)
+	}
+	if pr.MaxAge > 0 {
+		l.retire = now.Add(pr.MaxAge)
+		if pr.MaxAgeJitter > 0 {
+			l.retire = l.retire.Add(time.Duration(p.next() % uint64(pr.MaxAgeJitter)))
+		}
+	}
+	p.alive(now, id)
 	return true
 }
 
@@ -130,8 +148,8 @@ func (p *Pool) gone(now time.Time, pr *program, s *slot, l *life, e Exit) {
 		p.become(l, LifeGone, "")
 		return
 	}
+	l.exit, l.deadline = e, time.Time{}
 	v := p.verdict(pr, l, e)
-	l.deadline = time.Time{}
 	p.become(l, LifeGone, v.Text)
 	p.lost(now, pr, s, l, v)
 }
@@ -142,8 +160,8 @@ func (p *Pool) lost(now time.Time, pr *program, s *slot, l *life, v Verdict) {
 	own := l.step == notAsked // nobody asked it to end
 	p.judge(pr, s, v)
 	switch {
-	case p.phase == Stopping || pr.held:
-	case own && p.phase == Starting && !pr.started:
+	case p.phase == Stopping || pr.held || pr.removed:
+	case own && p.phase == Starting && !pr.started && !pr.finished(l):
 		v.Outcome = NeverUp
 		if !l.killed {
 			v.Text += " before everything was ready"
@@ -152,10 +170,36 @@ func (p *Pool) lost(now time.Time, pr *program, s *slot, l *life, v Verdict) {
 	case p.rollLost(now, l, v):
 	case own && s.n < pr.wanted && !s.stopped && s.current() == nil:
 		p.crashed(now, pr, s, l, v.Text)
-		if pr.lost() {
-			p.fail(Verdict{Outcome: GaveUpAll, Life: l.id, Text: fmt.Sprintf("%s has no worker left: %s", pr.Name, v.Text)})
-		}
+		p.exhausted(pr, l, v)
 	}
+}
+
+// finished tells whether a life that was not ready yet has done its work all
+// the same.
+func (pr *program) finished(l *life) bool {
+	done, _ := pr.ends(l)
+	return done
+}
+
+// exhausted ends everything in order when a program has no slot left that
+// serves or may come back: as a failure if one of its slots has failed, or
+// others depend on it; else only when no other program has work to do, and
+// then well.
+func (p *Pool) exhausted(pr *program, l *life, v Verdict) {
+	over, failed := pr.over()
+	switch {
+	case !over || pr.added: // the others serve on without it
+	case failed || len(pr.dependants) > 0:
+		p.fail(Verdict{Outcome: GaveUpAll, Life: l.id, Text: fmt.Sprintf("%s has no worker left: %s", pr.Name, v.Text)})
+	case !slices.ContainsFunc(p.programs, (*program).works):
+		p.fail(Verdict{})
+	}
+}
+
+// works tells whether the program is there for its own sake, and not done.
+func (pr *program) works() bool {
+	over, _ := pr.over()
+	return len(pr.dependants) == 0 && !over && !pr.removed
 }
 
 // fail ends everything in order because of v.

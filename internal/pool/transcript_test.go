@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -18,7 +19,8 @@ import (
 var update = flag.Bool("update", false, "rewrite the transcripts")
 
 // TestTranscripts replays testdata/*.txt. A line "program NAME key=value..."
-// declares a program; a line "> EVENT" is one event, or "> +DURATION" lets time
+// declares a program, or changes it for the next reload, and "without NAME"
+// leaves one out of it; a line "> EVENT" is one event, or "> +DURATION" lets time
 // pass, deadline by deadline; the lines below it are the actions that follow.
 func TestTranscripts(t *testing.T) {
 	files, err := filepath.Glob("testdata/*.txt")
@@ -67,7 +69,15 @@ func replay(t *testing.T, text []byte) []byte {
 			s.play(strings.Fields(line[2:]))
 		case strings.HasPrefix(line, "program "):
 			fmt.Fprintln(&s.out, line)
-			s.programs = append(s.programs, s.parseProgram(strings.Fields(line)[1:]))
+			p := s.parseProgram(strings.Fields(line)[1:])
+			if i := slices.IndexFunc(s.programs, func(old Program) bool { return old.Name == p.Name }); i >= 0 {
+				s.programs[i] = p
+			} else {
+				s.programs = append(s.programs, p)
+			}
+		case strings.HasPrefix(line, "without "):
+			fmt.Fprintln(&s.out, line)
+			s.programs = slices.DeleteFunc(s.programs, func(p Program) bool { return p.Name == strings.Fields(line)[1] })
 		case line == "" || strings.HasPrefix(line, "#"):
 			fmt.Fprintln(&s.out, line)
 		}
@@ -98,6 +108,14 @@ func (s *stage) parseProgram(words []string) Program {
 			p.MaxSurge = s.number(value)
 		case "max_draining":
 			p.MaxDraining = s.number(value)
+		case "restart":
+			p.Restart = RestartPolicy(value)
+		case "min_uptime":
+			p.MinUptime = s.duration(value)
+		case "max_age":
+			p.MaxAge = s.duration(value)
+		case "watchdog":
+			p.Watchdog = s.duration(value)
 		default:
 			s.t.Fatalf("unknown key %q", key)
 		}
@@ -113,16 +131,20 @@ func (s *stage) number(text string) int {
 	return n
 }
 
+func (s *stage) duration(text string) time.Duration {
+	d, err := time.ParseDuration(text)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return d
+}
+
 func (s *stage) play(words []string) {
 	if s.pool == nil {
 		s.pool = New(s.programs, 1)
 	}
 	if d, ok := strings.CutPrefix(words[0], "+"); ok {
-		d, err := time.ParseDuration(d)
-		if err != nil {
-			s.t.Fatal(err)
-		}
-		s.pass(s.now.Add(d))
+		s.pass(s.now.Add(s.duration(d)))
 		return
 	}
 	s.step(s.parse(words), "")
@@ -186,6 +208,10 @@ func (s *stage) parse(w []string) Event {
 		return Hello{s.id(w[1])}
 	case "ready":
 		return Ready{s.id(w[1])}
+	case "alive":
+		return Alive{s.id(w[1])}
+	case "worn":
+		return Worn{s.id(w[1]), w[2]}
 	case "closed":
 		return Closed{s.id(w[1]), w[2:]}
 	case "drained":
@@ -226,6 +252,10 @@ func (s *stage) parseCommand(w []string, arg func(int) string) Event {
 		return Restart{token, name, slot, arg(3) == "hard"}
 	case "scale":
 		return Scale{token, name, s.number(w[3])}
+	case "reload":
+		return Reload{token, slices.Clone(s.programs), w[3:]}
+	case "rollback":
+		return Rollback{token, name}
 	}
 	s.t.Fatalf("unknown event %q", w[0])
 	return nil
@@ -247,6 +277,8 @@ func render(a Action) string {
 		return "cut " + a.ID.String()
 	case Quit:
 		return "quit " + a.ID.String()
+	case Abort:
+		return "abort " + a.ID.String()
 	case Kill:
 		return "kill " + a.ID.String()
 	case Quiesce:
@@ -259,6 +291,12 @@ func render(a Action) string {
 		return fmt.Sprintf("  %s.%d waits %v after crash %d", a.Program, a.Slot, a.Delay, a.Crashes)
 	case GaveUp:
 		return fmt.Sprintf("  %s.%d gave up", a.Program, a.Slot)
+	case Ended:
+		return fmt.Sprintf("  %s.%d ended, failed=%v", a.Program, a.Slot, a.Failed)
+	case Recycling:
+		return fmt.Sprintf("  %s is to be replaced: %s", a.ID, a.Why)
+	case Removed:
+		return "  removed " + a.Program
 	case Up:
 		return "  up " + a.Program
 	case AllUp:

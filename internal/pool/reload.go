@@ -1,0 +1,148 @@
+package pool
+
+import (
+	"slices"
+	"time"
+)
+
+// A version is what a program was in one generation.
+type version struct {
+	generation int
+	program    Program
+}
+
+// maxPast bounds how far back a rollback can go.
+const maxPast = 3
+
+// remember keeps what a rollback goes back to.
+func (pr *program) remember(v version) {
+	pr.past = append(pr.past, v)
+	pr.past = pr.past[max(0, len(pr.past)-maxPast):]
+}
+
+// advance makes a new generation, of what the configuration says now.
+func (pr *program) advance() {
+	pr.newest++
+	pr.generation = pr.newest
+	if pr.next != nil {
+		pr.Program, pr.next = *pr.next, nil
+	}
+}
+
+// renew makes a new generation of a program that has no lives.
+func (p *Pool) renew(pr *program) {
+	pr.remember(version{pr.generation, pr.Program})
+	pr.advance()
+	for _, s := range pr.slots {
+		s.generation = pr.generation
+	}
+	p.relate()
+}
+
+// fits tells whether the program can be again what it was: with the listeners
+// and beside the programs of then, which may be gone for good.
+func (pr *program) fits(v version) bool {
+	return slices.Equal(v.program.Listeners, pr.Listeners) && slices.Equal(v.program.DependsOn, pr.DependsOn)
+}
+
+// reload takes the operator's Reload.
+func (p *Pool) reload(now time.Time, e Reload) {
+	c := p.command(e.Token, cmdReload, "", -1)
+	if p.refuse(c) {
+		return
+	}
+	for _, pr := range p.programs {
+		if !slices.ContainsFunc(e.Programs, func(n Program) bool { return n.Name == pr.Name }) {
+			p.remove(pr)
+		}
+	}
+	for _, n := range e.Programs {
+		pr := p.program(n.Name)
+		if pr == nil {
+			pr = p.add(n)
+			pr.added = true
+			c.added = append(c.added, pr)
+			continue
+		}
+		if n.Workers != pr.Workers { // else what scale has said holds
+			p.resize(now, pr, n.Workers)
+		}
+		p.change(c, pr, n, slices.Contains(e.Roll, n.Name))
+	}
+	p.relate()
+}
+
+// change takes in what the configuration says now of a program.
+func (p *Pool) change(c *command, pr *program, n Program, roll bool) {
+	leaving := pr.removed
+	pr.removed, pr.ending = false, false
+	switch {
+	case leaving && pr.started && !slices.ContainsFunc(pr.slots, func(s *slot) bool { return s.current() != nil }):
+		pr.next, pr.started = &n, false // it is back before it was quite gone
+		c.added = append(c.added, pr)
+		p.renew(pr)
+	case leaving || roll:
+		pr.next, pr.Workers = &n, n.Workers
+		p.enroll(c, pr, false)
+	default:
+		pr.Program = n
+		if pr.next != nil {
+			pr.next = &n
+		}
+	}
+}
+
+// remove begins the end of a program that the configuration does not have any
+// more. Who waits for something of it to start is told.
+func (p *Pool) remove(pr *program) {
+	const why = "removed from the configuration"
+	pr.removed, pr.next, pr.before, pr.held = true, nil, nil, false
+	p.abandon(pr, pr.Name+" was "+why)
+	for _, s := range pr.slots {
+		s.retry = time.Time{}
+	}
+	for _, c := range slices.Clone(p.commands) {
+		if c.kind != cmdStop && (c.program == pr || slices.Contains(c.held, pr)) {
+			p.answer(c, Verdict{Outcome: Refused, Text: pr.Name + " was " + why})
+		}
+	}
+}
+
+// settleRemoved asks what is removed to end, as the final stop does, and
+// forgets what has ended.
+func (p *Pool) settleRemoved(now time.Time) {
+	for _, pr := range slices.Backward(slices.Clone(p.programs)) {
+		if !pr.removed || slices.ContainsFunc(pr.dependants, func(d *program) bool { return !d.down() }) {
+			continue
+		}
+		pr.ending = true
+		if !p.quiesce(pr) {
+			continue
+		}
+		for _, s := range pr.slots {
+			p.drainSlot(now, pr, s, "removed from the configuration")
+		}
+		// What will be no dependant any more may still have to say so.
+		if pr.down() && len(pr.dependants) == 0 {
+			p.programs = slices.DeleteFunc(p.programs, func(other *program) bool { return other == pr })
+			p.emit(Removed{Program: pr.Name})
+			p.relate()
+		}
+	}
+}
+
+// rollback takes the operator's Rollback.
+func (p *Pool) rollback(e Rollback) {
+	c := p.command(e.Token, cmdRoll, e.Program, -1)
+	if p.refuse(c) {
+		return
+	}
+	for _, pr := range p.programs {
+		if (c.program == nil || c.program == pr) && len(pr.past) > 0 && !pr.removed {
+			p.enroll(c, pr, true)
+		}
+	}
+	if c.rolls == 0 {
+		p.answer(c, Verdict{Outcome: Refused, Text: "there is no generation before this one"})
+	}
+}
