@@ -22,6 +22,8 @@ type inheritance struct {
 	listeners []*inherited
 	notify    string        // address of the notify socket, "" for none
 	watchdog  time.Duration // a ping is due this often, 0: never
+
+	maxRequests int // after which the supervisor is told; 0: none
 }
 
 // An inherited listener is used by one server at the most.
@@ -50,7 +52,7 @@ func (p *processLedger) inherit() (*inheritance, error) {
 	count, names := env.Listeners, []string(nil)
 	switch {
 	case env.Program != "" && (listed || env.Channel > 0):
-		in.worker = env.Worker()
+		in.worker, in.maxRequests = env.Worker(), env.MaxRequests
 		p.claimed = "worker " + in.worker
 		for _, l := range count {
 			names = append(names, l.Name)
@@ -67,7 +69,7 @@ func (p *processLedger) inherit() (*inheritance, error) {
 	in.watchdog = watchdog()
 	for _, v := range []string{
 		wire.EnvListenFDs, wire.EnvListenPID, wire.EnvListenFDNames, "LISTEN_PIDFDID", wire.EnvNotifySocket,
-		wire.EnvWatchdogUsec, wire.EnvWatchdogPID, wire.EnvListeners, wire.EnvChannel,
+		wire.EnvWatchdogUsec, wire.EnvWatchdogPID, wire.EnvListeners, wire.EnvChannel, wire.EnvMaxRequests,
 	} {
 		_ = os.Unsetenv(v) // it fails for impossible names only
 	}

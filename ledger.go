@@ -26,7 +26,9 @@ type ledger struct {
 	unwinding   int          // cut, and not yet ended
 	idle        int          // HTTP connections without an operation
 	served      int64        // requests and raw connections that have ended
-	finished    int          // operations that have ended by themselves since the drain began
+	limit       int64        // of served; reaching it is told to full; 0: none
+	full        chan<- struct{}
+	finished    int // operations that have ended by themselves since the drain began
 	cut         []*Operation
 }
 
@@ -119,7 +121,9 @@ func (l *ledger) end(op *Operation) {
 	}
 	op.ended = true
 	if op.subject != nil {
-		l.served++
+		if l.served++; l.served == l.limit {
+			poke(l.full)
+		}
 	}
 	switch {
 	case op.cut != notCut:

@@ -11,6 +11,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"github.com/lastcall/lastcall/internal/wire"
 )
 
 // A run is one call of Serve. Its own goroutine is the only one that decides
@@ -33,6 +35,7 @@ type run struct {
 	quit       bool
 	draining   bool
 	interrupts int
+	worn       bool      // the supervisor has been told that this process has served enough
 	orderBy    time.Time // a signal has come, and the supervisor's order should by then; zero: none has
 	nextReport time.Time
 	gateSince  time.Time
@@ -77,6 +80,8 @@ func (w *Worker) prepare(ctx context.Context, inherit func() (*inheritance, erro
 		return nil, fmt.Errorf("serve: %w", err)
 	}
 	r.in = in
+	requests := r.groups[0].ledgers[0]
+	requests.limit, requests.full = int64(in.maxRequests), r.wake
 	if in.channel != nil {
 		r.link = newLink(in.channel, r)
 		// Somebody may signal every process there is: to the supervisor these
@@ -249,6 +254,7 @@ func (r *run) sleep(next time.Time) {
 
 // tend lets the servers do what is due, and reports.
 func (r *run) tend(now time.Time) {
+	r.tellWorn()
 	if !r.draining {
 		return
 	}
@@ -260,6 +266,18 @@ func (r *run) tend(now time.Time) {
 	if passed(r.nextReport, now) {
 		r.logWaiting(slog.LevelInfo)
 		r.nextReport = now.Add(reportEvery)
+	}
+}
+
+// tellWorn asks to be replaced, once, when the supervisor's limit is reached.
+func (r *run) tellWorn() {
+	l := r.groups[0].ledgers[0]
+	l.mu.Lock()
+	served, over := l.served, l.limit > 0 && l.served >= l.limit
+	l.mu.Unlock()
+	if over && !r.worn && r.link != nil {
+		r.worn = true
+		r.link.send(wire.Message{Worn: &wire.Worn{Served: served}})
 	}
 }
 

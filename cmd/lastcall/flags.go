@@ -35,6 +35,7 @@ func (f *flags) define(verb *cobra.Command) {
 	set.DurationVar(&f.DrainTimeout, "drain-timeout", 0, "how long a worker may take to end its work (default 25s)")
 	set.StringVar(&f.StopSignal, "stop-signal", "", "`signal` that asks a worker to stop (default TERM)")
 	set.StringVar(&f.PIDFile, "pidfile", "", "`file` to write the pid of the supervisor to")
+	set.StringVar(&f.Log, "log", "", "`file` for the log and what the workers write (default: stderr and stdout)")
 	set.StringVar(&f.logFormat, "log-format", "text", "`text` or json")
 }
 

@@ -22,8 +22,12 @@ its number.
 Signals, to the supervisor alone:
   TERM, QUIT   stop when all work is done; again is the same
   INT, Ctrl-C  the same; the second time says what it waits for, the third cuts
-  HUP          replace all workers one after the other; on a terminal that
-               closes: stop
+  HUP          reload the configuration, then replace all workers one after
+               the other; on a terminal that closes: stop
+  USR1         open the log file anew
+  TTIN, TTOU   one worker more, one fewer; not on a terminal
+  WINCH        stop the workers and keep the sockets, until lastcall start; not
+               on a terminal
 
 Exit codes:
   0 everything ended by itself    1 failure                2 usage
@@ -46,16 +50,11 @@ func (c *cli) runVerb() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			stderr := c.stderr // the workers' directly: a full pipe holds up the worker alone
-			c.queueStderr(f.logFormat)
-			s, err := supervisor.New(conf, supervisor.Options{
-				Logger:   logger(f.logFormat, c.stderr),
-				Stdout:   c.stdout,
-				Stderr:   stderr,
-				Terminal: isTerminal(c.stdout),
-				Kinds:    kinds(),
-				Version:  version(),
-			})
+			options, err := c.options(&f, conf)
+			if err != nil {
+				return err
+			}
+			s, err := supervisor.New(conf, options)
 			if err != nil {
 				return err
 			}
@@ -68,6 +67,28 @@ func (c *cli) runVerb() *cobra.Command {
 	}
 	f.define(verb)
 	return verb
+}
+
+// options are all but the configuration that a supervisor needs.
+func (c *cli) options(f *flags, conf supervisor.Config) (supervisor.Options, error) {
+	o := supervisor.Options{Kinds: kinds(), Version: version()}
+	if len(f.Command) == 0 {
+		o.Load = func() (supervisor.Config, error) { return f.load(c.socket, nil) }
+	}
+	if conf.Log != "" {
+		file, err := openLog(conf.Log)
+		if err != nil {
+			return o, err
+		}
+		o.Reopen, o.Stdout, o.Stderr = file.reopen, file, file
+		o.Logger = logger(f.logFormat, file)
+		return o, nil
+	}
+	// The workers' directly: a full pipe holds up the worker alone.
+	o.Stdout, o.Stderr, o.Terminal = c.stdout, c.stderr, isTerminal(c.stdout)
+	c.queueStderr(f.logFormat)
+	o.Logger = logger(f.logFormat, c.stderr)
+	return o, nil
 }
 
 // isTerminal asks for the size of a window, which only terminals have.

@@ -30,6 +30,7 @@ type Flags struct {
 	DrainTimeout time.Duration
 	StopSignal   string
 	PIDFile      string
+	Log          string
 	Socket       string
 	Command      []string
 }
@@ -68,6 +69,7 @@ func Load(f Flags, kinds map[string]gate.Kind) (supervisor.Config, error) {
 	l.config.Name = cmp.Or(f.Name, l.config.Name)
 	l.config.Socket = cmp.Or(f.Socket, l.config.Socket)
 	l.config.PIDFile = cmp.Or(f.PIDFile, l.config.PIDFile)
+	l.config.Log = cmp.Or(f.Log, l.config.Log)
 	return l.config, nil
 }
 
@@ -110,6 +112,7 @@ func (l *loader) keys() []key {
 		{"name", l.name},
 		{"pidfile", text(&l.config.PIDFile)},
 		{"socket", l.socket},
+		{"log", text(&l.config.Log)},
 		{"listen", l.listeners},
 		{"program", l.programs},
 	}
@@ -195,7 +198,7 @@ func (l *loader) programs(n *node) error {
 // resolve gives what was said its meaning, program by program, and checks it.
 func (l *loader) resolve() error {
 	for _, d := range l.drafts {
-		for _, step := range []func() error{d.surroundings, d.commands, d.listeners, d.descriptors, d.dependencies, d.questions} {
+		for _, step := range []func() error{d.surroundings, d.commands, d.listeners, d.descriptors, d.dependencies, d.recycled, d.questions} {
 			if err := step(); err != nil {
 				return err
 			}

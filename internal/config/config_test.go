@@ -75,7 +75,7 @@ func plain(dir, name string) supervisor.Program {
 		ReadyTimeout: time.Minute, MinUptime: time.Second,
 		StopSignal: syscall.SIGTERM, StopTimeout: 10 * time.Second,
 		Drain: wire.WaitAll, DrainTimeout: 25 * time.Second,
-		MaxRestarts: 10, RestartWindow: time.Minute, MaxSurge: 1,
+		Restart: "always", MaxRestarts: 10, RestartWindow: time.Minute, MaxSurge: 1,
 	}
 }
 
@@ -92,6 +92,7 @@ const everyKey = `
 name = "siege"
 pidfile = "siege.pid"
 socket = "/run/siege.sock"
+log = "siege.log"
 
 [program.web]
 command = "../server -a 'b c' \"d\\\"e\" f\\ g"
@@ -117,6 +118,13 @@ max_restarts = 0
 restart_window = "1h30m"
 max_surge = 0
 max_draining = 3
+restart = "on-failure"
+max_requests = 10
+max_requests_jitter = 11
+max_age = "12h"
+max_age_jitter = "13m"
+max_memory = "1.5GB"
+watchdog = "14s"
 user = "12:34"
 [[program.web.gate]]
 redis = "redis://u:p@h:1"
@@ -157,21 +165,23 @@ func TestEveryKey(t *testing.T) {
 		StopSignal: syscall.SIGQUIT, StopCommand: []string{dir + "/other/special", ""}, StopTimeout: 3 * time.Second,
 		Drain: wire.WaitCritical, DrainTimeout: 5 * time.Minute,
 		UnwindTimeout: time.Millisecond, FreshGrace: 2 * time.Millisecond, ExpendableGrace: 3 * time.Millisecond, StallTimeout: 4 * time.Millisecond,
-		RestartWindow: 90 * time.Minute, MaxDraining: 3,
+		Restart: "on-failure", RestartWindow: 90 * time.Minute, MaxDraining: 3,
+		MaxRequests: 10, MaxRequestsJitter: 11, MaxAge: 12 * time.Hour, MaxAgeJitter: 13 * time.Minute,
+		MaxMemory: 1_500_000_000, Watchdog: 14 * time.Second,
 	}
 	helper := plain(dir, "redis")
 	helper.Command, helper.Path = []string{"redis-server"}, dir+"/bin/redis-server"
 	helper.Ready = &gate.Spec{Kind: "tcp", Target: "127.0.0.1:{slot}1"}
 	helper.Gates = []gate.Spec{{Kind: "http", Gate: true, Target: "http://127.0.0.1:{slot}1/x"}}
 	want := supervisor.Config{
-		Name: "siege", PIDFile: "siege.pid", Socket: "/run/siege.sock",
+		Name: "siege", PIDFile: "siege.pid", Socket: "/run/siege.sock", Log: "siege.log",
 		Listeners: []supervisor.Listener{
-			{Name: "web", Address: sock.Address{Network: "tcp", Address: "127.0.0.1:8080"}, Where: "lastcall.toml:39"},
-			{Name: "admin", Address: sock.Address{Network: "unix", Address: "/run/admin.sock"}, Mode: 0o660, Where: "lastcall.toml:40"},
-			{Name: "multi", Address: sock.Address{Network: "tcp", Address: "[::1]:81"}, MPTCP: true, Where: "lastcall.toml:41"},
-			{Name: "web-2", Address: sock.Address{Network: "unix", Address: "./own.sock"}, Where: "lastcall.toml:9"},
-			{Name: "web-3", Address: sock.Address{Network: "tcp", Address: ":0"}, Where: "lastcall.toml:9"},
-			{Name: "web-4", Address: sock.Address{Network: "tcp", Address: "127.0.0.1:0"}, Where: "lastcall.toml:9"},
+			{Name: "web", Address: sock.Address{Network: "tcp", Address: "127.0.0.1:8080"}, Where: "lastcall.toml:47"},
+			{Name: "admin", Address: sock.Address{Network: "unix", Address: "/run/admin.sock"}, Mode: 0o660, Where: "lastcall.toml:48"},
+			{Name: "multi", Address: sock.Address{Network: "tcp", Address: "[::1]:81"}, MPTCP: true, Where: "lastcall.toml:49"},
+			{Name: "web-2", Address: sock.Address{Network: "unix", Address: "./own.sock"}, Where: "lastcall.toml:10"},
+			{Name: "web-3", Address: sock.Address{Network: "tcp", Address: ":0"}, Where: "lastcall.toml:10"},
+			{Name: "web-4", Address: sock.Address{Network: "tcp", Address: "127.0.0.1:0"}, Where: "lastcall.toml:10"},
 		},
 		Programs: []supervisor.Program{web, helper},
 	}

@@ -31,6 +31,18 @@ func checkMistakes(t *testing.T, mistakes []mistake) {
 	}
 }
 
+func TestMistakesInRecycling(t *testing.T) {
+	checkMistakes(t, []mistake{
+		{web + "max_memory = 5\n", `lastcall.toml:3: program.web.max_memory: must be a string, not a number; write max_memory = "512MiB"`},
+		{web + "max_memory = '512M'\n", `lastcall.toml:3: program.web.max_memory: "512M" is not an amount of memory; write it as "512MiB" or "1.5GB"`},
+		{web + "max_memory = '-1GB'\n", `lastcall.toml:3: program.web.max_memory: "-1GB" is not an amount of memory; write it as "512MiB" or "1.5GB"`},
+		{web + "max_memory = '9999999999GiB'\n", `lastcall.toml:3: program.web.max_memory: "9999999999GiB" is not an amount of memory; write it as "512MiB" or "1.5GB"`},
+		{web + "restart = 'allways'\n", `lastcall.toml:3: program.web.restart: cannot be "allways"; did you mean "always"?`},
+		{web + "depends_on = ['redis']\n[program.redis]\ncommand = ['redis-server']\nmax_age = '1h'\n",
+			`lastcall.toml:6: program.redis.max_age: web depends on redis, which cannot be replaced under it; take it out`},
+	})
+}
+
 func TestMistakesInTop(t *testing.T) {
 	checkMistakes(t, []mistake{
 		{"", `lastcall.toml: has no programs; add a table [program.web] with command = ["./server"]`},
@@ -40,7 +52,7 @@ func TestMistakesInTop(t *testing.T) {
 		{"name='a.b'\n", `lastcall.toml:1: name: a name has no dot: "web.2" means slot 2 of web; write it as a-b`},
 		{"name='a/b'\n", `lastcall.toml:1: name: a name has letters, digits, _ and - only, and no - at its beginning; write it as a-b`},
 		{"workers = 4\n", `lastcall.toml:1: unknown key "workers"; it belongs under [program.NAME]`},
-		{"zzzzzzzzzz = 4\n", `lastcall.toml:1: unknown key "zzzzzzzzzz"; known: name, pidfile, socket, listen, program`},
+		{"zzzzzzzzzz = 4\n", `lastcall.toml:1: unknown key "zzzzzzzzzz"; known: name, pidfile, socket, log, listen, program`},
 		{"program = 3\n", `lastcall.toml:1: program: must be a table, not a number; write [program]`},
 		{"program.web = 3\n", `lastcall.toml:1: program.web: must be a table, not a number; write [program.web]`},
 		{"[program]\n", `lastcall.toml: has no programs; add a table [program.web] with command = ["./server"]`},
@@ -54,7 +66,7 @@ func TestMistakesInValues(t *testing.T) {
 	checkMistakes(t, []mistake{
 		{web + "wokers = 4\n", `lastcall.toml:3: program.web: unknown key "wokers"; did you mean "workers"?`},
 		{web + "pidfile = 'x'\n", `lastcall.toml:3: program.web: unknown key "pidfile"; it belongs at the top of the file, before the first [table]`},
-		{web + "zzzzzzzzzzzzz = 4\n", `lastcall.toml:3: program.web: unknown key "zzzzzzzzzzzzz"; known: command, workers, listen, depends_on, env, dir, user, ready, ready_timeout, min_uptime, gate, stop_signal, stop_command, stop_timeout, drain, drain_timeout, unwind_timeout, fresh_grace, expendable_grace, stall_timeout, max_restarts, restart_window, max_surge, max_draining`},
+		{web + "zzzzzzzzzzzzz = 4\n", `lastcall.toml:3: program.web: unknown key "zzzzzzzzzzzzz"; known: command, workers, listen, depends_on, env, dir, user, ready, ready_timeout, min_uptime, gate, stop_signal, stop_command, stop_timeout, drain, drain_timeout, unwind_timeout, fresh_grace, expendable_grace, stall_timeout, restart, max_restarts, restart_window, max_surge, max_draining, max_requests, max_requests_jitter, max_age, max_age_jitter, max_memory, watchdog`},
 		{web + "workers = '4'\n", `lastcall.toml:3: program.web.workers: must be a number, not a string; write workers = 4`},
 		{web + "workers = -1\n", `lastcall.toml:3: program.web.workers: is negative: -1; write 0 or more; 0 is one for each CPU`},
 		{web + "workers = 4.5\n", `lastcall.toml:3: program.web.workers: must be a number, not a number with a fraction; write workers = 4`},
@@ -173,7 +185,7 @@ func TestMistakesInSyntax(t *testing.T) {
 		{"x = 10s\n", `lastcall.toml:1: not valid TOML: strings must be quoted; look at column 7`},
 		{"a = {x=1,x=2}\n", `lastcall.toml:1: a.x: is defined twice, first in line 1; keep one of the two`},
 		{"name = \"a\\nb\"\n", `lastcall.toml:1: name: a name has letters, digits, _ and - only, and no - at its beginning; write it as a-b`},
-		{"\"a\\nb\" = 1\n", `lastcall.toml:1: unknown key "a\nb"; known: name, pidfile, socket, listen, program`},
+		{"\"a\\nb\" = 1\n", `lastcall.toml:1: unknown key "a\nb"; known: name, pidfile, socket, log, listen, program`},
 		{"\xff", `lastcall.toml:1: not valid TOML: invalid character at start of key: U+00FF 'ÿ'; look at column 1`},
 		{"a=1\n[a.b]\n", `lastcall.toml:2: a: is defined twice, first in line 1; keep one of the two`},
 		{"d=2020-13-45\n", `lastcall.toml:1: not valid TOML: impossible date; look at column 8`},

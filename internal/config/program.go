@@ -43,6 +43,7 @@ func (l *loader) newDraft(name string, at place) *draft {
 			StopTimeout:   10 * time.Second,
 			Drain:         wire.WaitAll,
 			DrainTimeout:  25 * time.Second,
+			Restart:       "always",
 			MaxRestarts:   10,
 			RestartWindow: time.Minute,
 			MaxSurge:      1,
@@ -64,7 +65,7 @@ func (d *draft) keys() []key {
 		{"user", text(&p.User)},
 		{"ready", d.readKey},
 		{"ready_timeout", duration(&p.ReadyTimeout, "leave it out for 60s")},
-		{"min_uptime", duration(&p.MinUptime, "")},
+		{"min_uptime", d.minUptime},
 		{"gate", d.gateKey},
 		{"stop_signal", stopSignal(&p.StopSignal)},
 		{"stop_command", command(&p.StopCommand)},
@@ -75,10 +76,17 @@ func (d *draft) keys() []key {
 		{"fresh_grace", duration(&p.FreshGrace, own)},
 		{"expendable_grace", duration(&p.ExpendableGrace, own)},
 		{"stall_timeout", duration(&p.StallTimeout, own)},
+		{"restart", choice(&p.Restart, "always", "on-failure", "never")},
 		{"max_restarts", count(&p.MaxRestarts, "")},
 		{"restart_window", duration(&p.RestartWindow, "leave it out for 1m")},
 		{"max_surge", count(&p.MaxSurge, "; 0 is stop first, then start")},
 		{"max_draining", count(&p.MaxDraining, "; 0 is as many as there are workers")},
+		{"max_requests", count(&p.MaxRequests, "; 0 is no limit")},
+		{"max_requests_jitter", count(&p.MaxRequestsJitter, "")},
+		{"max_age", duration(&p.MaxAge, "")},
+		{"max_age_jitter", duration(&p.MaxAgeJitter, "")},
+		{"max_memory", size(&p.MaxMemory)},
+		{"watchdog", duration(&p.Watchdog, "")},
 	}
 }
 
@@ -88,6 +96,31 @@ func (d *draft) where(key string) place {
 		return at
 	}
 	return d.place
+}
+
+// minUptime reads how long a worker must stay up: to count as ready, if it does
+// not say so, and before a roll ends its predecessor. The first has a default.
+func (d *draft) minUptime(n *node) error {
+	err := duration(&d.MinUptime, "")(n)
+	d.Proven = d.MinUptime
+	return err
+}
+
+// recycled refuses to replace under others what they depend on.
+func (d *draft) recycled() error {
+	for _, other := range d.all.drafts {
+		for _, e := range other.dependsOn {
+			if e.text != d.Name || len(d.Listen) > 0 && d.MaxSurge > 0 {
+				continue
+			}
+			for key, set := range map[string]bool{"max_requests": d.MaxRequests > 0, "max_age": d.MaxAge > 0, "max_memory": d.MaxMemory > 0} {
+				if set {
+					return d.where(key).fail("take it out", "%s depends on %s, which cannot be replaced under it", other.Name, d.Name)
+				}
+			}
+		}
+	}
+	return nil
 }
 
 // env reads a table of variables.

@@ -22,7 +22,7 @@ const (
 
 // A Request is one operator's command.
 type Request struct {
-	Verb    string `json:"verb"`             // "stop", "start", "restart", "drain", "scale", "signal"
+	Verb    string `json:"verb"`             // "stop", "start", "restart", "reload", "rollback", "drain", "scale", "signal"
 	Target  string `json:"target,omitempty"` // "", "web" or "web.2"
 	Now     bool   `json:"now,omitempty"`    // stop: cut at once
 	Hard    bool   `json:"hard,omitempty"`   // restart: also what others depend on

@@ -81,6 +81,7 @@ func (p *Pool) settleListeners() {
 			p.emit(CloseListener{Listener: l.name})
 		}
 	}
+	p.listeners = slices.DeleteFunc(p.listeners, func(l *listener) bool { return l.state == shut && len(l.users) == 0 })
 }
 
 // hasClosed tells whether the life holds the listener no more.

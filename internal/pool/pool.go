@@ -74,7 +74,7 @@ type RestartPolicy string
 
 // The policies.
 const (
-	Always    RestartPolicy = "" // whatever the end was
+	Always    RestartPolicy = "always" // whatever the end was; so is ""
 	OnFailure RestartPolicy = "on-failure"
 	Never     RestartPolicy = "never"
 )

@@ -51,6 +51,31 @@ type LifeView struct {
 	AtGate     bool      // the gate is being asked
 }
 
+// Phase returns where the whole pool is.
+func (p *Pool) Phase() Phase { return p.phase }
+
+// Generations returns the generations of a program that may still get lives;
+// none for one that does not exist.
+func (p *Pool) Generations(name string) []int {
+	pr := p.program(name)
+	if pr == nil {
+		return nil
+	}
+	out := []int{pr.generation}
+	for _, v := range pr.past {
+		out = append(out, v.generation)
+	}
+	for _, r := range p.rolls {
+		if r.program == pr && r.undo != nil {
+			out = append(out, r.undo.generation)
+		}
+	}
+	for _, s := range pr.slots {
+		out = append(out, s.generation)
+	}
+	return out
+}
+
 // Snapshot returns the state.
 func (p *Pool) Snapshot() Snapshot {
 	snap := Snapshot{Phase: p.phase, Rolling: len(p.rolls) > 0}

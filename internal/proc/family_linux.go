@@ -30,3 +30,18 @@ func Family(pid int) []int {
 
 // maxFamily bounds the look at a process that forks faster than it is looked at.
 const maxFamily = 1000
+
+// Memory returns the bytes that a process and its Family have resident, pages
+// that they share counted in each, as ps(1) shows them; 0 for one that has
+// ended.
+func Memory(pid int) int64 {
+	var pages int64
+	for _, member := range Family(pid) {
+		b, _ := os.ReadFile(fmt.Sprintf("/proc/%d/statm", member))
+		if fields := strings.Fields(string(b)); len(fields) > 1 {
+			n, _ := strconv.ParseInt(fields[1], 10, 64)
+			pages += n
+		}
+	}
+	return pages * int64(os.Getpagesize())
+}

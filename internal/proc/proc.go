@@ -26,7 +26,12 @@ import (
 // Spec is a program to start. Path and Args are required; the zero value of
 // every other field means what its comment says. Start does not keep it.
 type Spec struct {
-	Path string   // the executable; not searched for; relative to Dir
+	Path string // the executable; not searched for; relative to Dir
+
+	// Pinned is the executable as Pin has opened it, nil for whatever is at
+	// Path by then.
+	Pinned *os.File
+
 	Args []string // the argument vector, Args[0] included
 	Env  []string // the whole environment; of equal names the last counts
 	Dir  string   // the working directory; "": the caller's

@@ -15,28 +15,36 @@ import (
 // caller's own executable into the shim.
 const orderVariable = "LASTCALL_EXEC"
 
-// An order is what the shim is told: "2 1000:1000:1000,27 /usr/bin/program".
+// An order is what the shim is told: "2 path 1000:1000:1000,27 /usr/bin/program".
 // The path comes last and whole, since it may hold any byte.
 type order struct {
-	files int    // how many descriptors above 2 the program gets
-	user  string // see lookup
-	path  string
+	files  int    // how many descriptors above 2 the program gets
+	pinned bool   // the descriptor after them is the program's executable
+	user   string // see lookup
+	path   string
 }
 
 func (o order) encode() string {
-	return fmt.Sprintf("%s=%d %s %s", orderVariable, o.files, o.user, o.path)
+	by := "path"
+	if o.pinned {
+		by = "pinned"
+	}
+	return fmt.Sprintf("%s=%d %s %s %s", orderVariable, o.files, by, o.user, o.path)
 }
 
 func parseOrder(s string) (order, error) {
-	parts := strings.SplitN(s, " ", 3)
-	if len(parts) != 3 {
-		return order{}, fmt.Errorf("parse %s: %q has not three parts", orderVariable, s)
+	parts := strings.SplitN(s, " ", 4)
+	if len(parts) != 4 {
+		return order{}, fmt.Errorf("parse %s: %q has not four parts", orderVariable, s)
+	}
+	if parts[1] != "path" && parts[1] != "pinned" {
+		return order{}, fmt.Errorf("parse %s: %q is neither path nor pinned", orderVariable, parts[1])
 	}
 	files, err := strconv.Atoi(parts[0])
 	if err != nil || files < 0 {
 		return order{}, fmt.Errorf("parse %s: %q is no number of files", orderVariable, parts[0])
 	}
-	return order{files: files, user: parts[1], path: parts[2]}, nil
+	return order{files: files, pinned: parts[1] == "pinned", user: parts[2], path: parts[3]}, nil
 }
 
 // Shim must be the first call in the main of every program that uses Start. It
@@ -79,7 +87,7 @@ func (o order) carryOut() error {
 	if err := resetSignals(); err != nil {
 		return fmt.Errorf("reset signals: %w", err)
 	}
-	return syscall.Exec(o.path, os.Args, programEnvironment(os.Environ(), os.Getpid()))
+	return syscall.Exec(o.executable(), os.Args, programEnvironment(os.Environ(), os.Getpid()))
 }
 
 // programEnvironment returns env without the order, and with LISTEN_PID.

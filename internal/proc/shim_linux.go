@@ -12,6 +12,9 @@ import (
 // replaced or deleted.
 func shimPath() (string, error) { return "/proc/self/exe", nil }
 
+// pins: a descriptor can be executed by its name in /proc.
+const pins = true
+
 // closeOnExec keeps the descriptors from first on from the program. Ours are
 // close-on-exec anyway; this is about those that we have inherited ourselves.
 func closeOnExec(first int) error {

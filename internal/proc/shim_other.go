@@ -7,6 +7,8 @@ import "os"
 // shimPath is where this process's executable was when it started.
 func shimPath() (string, error) { return os.Executable() }
 
+const pins = false
+
 // closeOnExec keeps the descriptors from first on from the program.
 func closeOnExec(first int) error { return closeListed("/dev/fd", first) }
 

@@ -105,6 +105,9 @@ func (s Spec) descriptors(null *os.File) ([]uintptr, error) {
 		}
 		fds = append(fds, uintptr(fd))
 	}
+	if s.Pinned != nil {
+		fds = append(fds, s.Pinned.Fd())
+	}
 	return fds, nil
 }
 
@@ -122,5 +125,5 @@ func (s Spec) environment(who string) []string {
 		}
 	}
 	slices.Reverse(env)
-	return append(env, order{files: len(s.Files), user: who, path: s.Path}.encode())
+	return append(env, order{files: len(s.Files), pinned: s.Pinned != nil, user: who, path: s.Path}.encode())
 }

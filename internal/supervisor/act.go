@@ -34,6 +34,8 @@ func (s *Supervisor) act(a pool.Action) {
 	case pool.Quit:
 		s.lives[a.ID].endGate()
 		s.send(s.lives[a.ID], wire.Message{Quit: &wire.Quit{}})
+	case pool.Abort:
+		s.lives[a.ID].signal(syscall.SIGABRT)
 	case pool.Kill:
 		l := s.lives[a.ID]
 		l.endGate()
@@ -88,12 +90,20 @@ func (s *Supervisor) record(a pool.Action) {
 		s.log.Warn("restarting", "worker", worker(a.Program, a.Slot), "in", a.Delay.Round(time.Millisecond), "crashes", a.Crashes)
 	case pool.GaveUp:
 		s.log.Error("gave up restarting", "worker", worker(a.Program, a.Slot))
+	case pool.Ended:
+		s.log.Info("not restarting", "worker", worker(a.Program, a.Slot), "failed", a.Failed)
+	case pool.Recycling:
+		s.log.Info("to be replaced", "worker", a.ID.Worker(), "life", a.ID.Life, "reason", a.Why)
+	case pool.Removed:
+		s.log.Info("removed", "program", a.Program)
+		s.forget(a.Program)
 	case pool.Up:
 		s.log.Info("program ready", "program", a.Program)
 	case pool.AllUp:
 		s.log.Info("ready")
 	case pool.Rolled:
 		s.log.Info("rolled", "program", a.Program, "verdict", a.Verdict.Outcome, "reason", a.Verdict.Text)
+		s.forget(a.Program)
 	case pool.Ignored:
 		s.log.Debug("ignored", "event", fmt.Sprintf("%T%+v", a.Event, a.Event))
 	default:

@@ -14,13 +14,25 @@ import (
 // bind opens the listening sockets, all or none.
 func (s *Supervisor) bind() error {
 	for _, c := range s.config.Listeners {
-		l, err := sock.Listen(c.Address, sock.Options{Mode: c.Mode, MPTCP: c.MPTCP})
-		if err != nil {
-			return &bindError{c, err}
+		if err := s.bindOne(c); err != nil {
+			return err
 		}
-		s.listeners[c.Name] = &listener{Listener: l, config: c}
-		s.log.Info("listening", "name", c.Name, "address", l.Address().String())
 	}
+	return nil
+}
+
+// bindOne opens a listening socket, and makes it the one of its name.
+func (s *Supervisor) bindOne(c Listener) error {
+	l, err := sock.Listen(c.Address, sock.Options{Mode: c.Mode, MPTCP: c.MPTCP})
+	if err != nil {
+		return &bindError{c, err}
+	}
+	name := c.Name
+	for n := 2; s.listeners[name] != nil; n++ { // no name of the configuration has a dot
+		name = fmt.Sprintf("%s.%d", c.Name, n)
+	}
+	s.listeners[name], s.names[c.Name] = &listener{Listener: l, config: c, name: name}, name
+	s.log.Info("listening", "name", c.Name, "address", l.Address().String())
 	return nil
 }
 

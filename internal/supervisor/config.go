@@ -21,6 +21,7 @@ type Config struct {
 	Programs  []Program  // in the order of the configuration
 	Socket    string     // path of the control socket; "": none
 	PIDFile   string     // "": none
+	Log       string     // file for the log and the workers' output; "": the caller's streams
 }
 
 // Listener is one named listening socket.
@@ -46,7 +47,8 @@ type Program struct {
 
 	Ready        *gate.Spec // nil: the worker says so, or accepts, or stays up
 	ReadyTimeout time.Duration
-	MinUptime    time.Duration // after readiness by staying up
+	MinUptime    time.Duration // for readiness by staying up
+	Proven       time.Duration // a new worker must have been ready so long before a roll ends the old one
 
 	Gates []gate.Spec // asked before a worker may end
 
@@ -61,8 +63,19 @@ type Program struct {
 	ExpendableGrace time.Duration // 0: the worker's own
 	StallTimeout    time.Duration // 0: the worker's own
 
-	MaxRestarts   int // within RestartWindow; then the slot has failed
+	Restart       string // "always", "on-failure" or "never"
+	MaxRestarts   int    // within RestartWindow; then the slot has failed
 	RestartWindow time.Duration
-	MaxSurge      int // extra lives during a roll; 0: stop first
-	MaxDraining   int // old lives draining at once during a roll; 0: Workers
+
+	// A worker that reaches one of these is replaced; 0: none. Jitter is how
+	// much is added at most, by chance, so that workers of one age do not go
+	// together.
+	MaxRequests       int // of workers of the Go package
+	MaxRequestsJitter int
+	MaxAge            time.Duration
+	MaxAgeJitter      time.Duration
+	MaxMemory         int64         // bytes resident, of the worker and all it has started
+	Watchdog          time.Duration // without WATCHDOG=1
+	MaxSurge          int           // extra lives during a roll; 0: stop first
+	MaxDraining       int           // old lives draining at once during a roll; 0: Workers
 }

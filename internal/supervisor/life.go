@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net"
+	"os"
 	"strings"
 	"syscall"
 	"time"
@@ -18,6 +19,7 @@ import (
 type life struct {
 	id      pool.ID
 	program *Program
+	pinned  *os.File // its version's
 	env     wire.Env
 	process process // nil: it could not be started
 	command process // its stop command; nil: none was started

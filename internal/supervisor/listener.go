@@ -22,7 +22,8 @@ const refuseAfter = 250 * time.Millisecond
 type listener struct {
 	*sock.Listener
 	config  Listener
-	closing bool // as soon as no worker without a channel holds it
+	name    string // the core's
+	closing bool   // as soon as no worker without a channel holds it
 	closed  bool
 }
 
@@ -44,7 +45,7 @@ func (s *Supervisor) quiesce(l *listener) {
 			}
 			<-look.C
 		}
-		s.post(pool.Quiesced{Listener: l.config.Name})
+		s.post(pool.Quiesced{Listener: l.name})
 	}()
 }
 
@@ -58,7 +59,7 @@ func (s *Supervisor) closeListener(l *listener) {
 		return
 	}
 	l.closing = true
-	if !s.foreign(l.config.Name) {
+	if !s.foreign(l.name) {
 		s.letGo(l)
 		return
 	}
@@ -80,7 +81,7 @@ func (s *Supervisor) letGo(l *listener) {
 	if l.closed {
 		return
 	}
-	if s.foreign(l.config.Name) {
+	if s.foreign(l.name) {
 		switch err := l.Refuse(); {
 		case errors.Is(err, sock.ErrNotEmpty):
 			s.letGoLater(l) // to refuse now would reset who is in it
@@ -99,8 +100,8 @@ func (s *Supervisor) letGo(l *listener) {
 // letGoUnheld closes the listeners that were left open only for workers that
 // have ended meanwhile.
 func (s *Supervisor) letGoUnheld() {
-	for _, c := range s.config.Listeners {
-		if l := s.listeners[c.Name]; l.closing && !s.foreign(c.Name) {
+	for name, l := range s.listeners {
+		if l.closing && !s.foreign(name) {
 			s.letGo(l)
 		}
 	}
@@ -123,8 +124,8 @@ func (s *Supervisor) foreign(name string) bool {
 }
 
 func (s *Supervisor) closeListeners() {
-	for _, c := range s.config.Listeners {
-		if l := s.listeners[c.Name]; l != nil && !l.closed {
+	for _, l := range s.listeners {
+		if !l.closed {
 			l.closed = true
 			_ = l.Close() // nothing runs any more that could be told
 		}

@@ -3,6 +3,7 @@ package supervisor
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -40,16 +41,17 @@ func (s *Supervisor) Do(ctx context.Context, r control.Request, progress func([]
 		return s.doSignal(ctx, r)
 	}
 	verdict := make(chan control.Verdict, 1)
+	var c Config
 	var refused error
-	ran := s.call(ctx, func() {
+	if r.Verb == "reload" {
+		c, refused = s.load()
+	}
+	ran := refused != nil || s.call(ctx, func() {
 		s.token++
-		e, err := event(s.token, r)
-		if err != nil {
-			refused = err
-			return
-		}
 		s.replies[s.token] = reply{verdict, time.Now()}
-		s.step(e)
+		if refused = s.command(s.token, r, c); refused != nil {
+			delete(s.replies, s.token)
+		}
 	})
 	switch {
 	case refused != nil:
@@ -73,6 +75,22 @@ func (s *Supervisor) Do(ctx context.Context, r control.Request, progress func([]
 	}
 }
 
+// command hands an operator's request to the core, which will answer it; c is
+// the configuration of a reload.
+func (s *Supervisor) command(token int, r control.Request, c Config) error {
+	if r.Verb == "reload" {
+		if s.core.Phase() == pool.Stopping {
+			return errors.New("stopping")
+		}
+		return s.apply(token, c, false)
+	}
+	e, err := event(token, r)
+	if err == nil {
+		s.step(e)
+	}
+	return err
+}
+
 // event makes the core's command of an operator's request.
 func event(token int, r control.Request) (pool.Event, error) {
 	program, slot, err := parseTarget(r.Target)
@@ -91,6 +109,11 @@ func event(token int, r control.Request) (pool.Event, error) {
 		return pool.Start{Token: token, Program: program, Slot: slot}, nil
 	case "restart":
 		return pool.Restart{Token: token, Program: program, Slot: slot, Hard: r.Hard}, nil
+	case "rollback":
+		if slot >= 0 {
+			return nil, errors.New("rollback is one of the whole program; name it without a slot")
+		}
+		return pool.Rollback{Token: token, Program: program}, nil
 	case "scale":
 		if program == "" || slot >= 0 {
 			return nil, fmt.Errorf("scale needs a program, as in web=6")

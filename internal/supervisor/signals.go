@@ -3,50 +3,130 @@ package supervisor
 import (
 	"os"
 	"os/signal"
-	"slices"
 	"syscall"
 	"time"
 
 	"github.com/lastcall/lastcall/internal/pool"
 )
 
+// handled returns the signals that mean something to a supervisor. On a
+// terminal the last three are the terminal's own: to catch TTOU there would be
+// to write the same line for ever, from the background.
+func handled(terminal bool) []os.Signal {
+	signals := []os.Signal{syscall.SIGTERM, syscall.SIGINT, syscall.SIGQUIT, syscall.SIGHUP, syscall.SIGUSR1}
+	if !terminal {
+		signals = append(signals, syscall.SIGTTIN, syscall.SIGTTOU, syscall.SIGWINCH)
+	}
+	return signals
+}
+
 // signalled takes one signal. A hundred TERM are one; the second INT says what
 // is waited for, the third cuts it.
 func (s *Supervisor) signalled(sig syscall.Signal) {
-	stopping := s.core.Snapshot().Phase == pool.Stopping
+	stopping := s.core.Phase() == pool.Stopping
 	s.log.Info("signal", "name", sig.String())
-	switch {
-	case sig == syscall.SIGHUP && !s.orphaned():
+	switch sig {
+	case syscall.SIGINT:
+		s.interrupted(stopping)
+	case syscall.SIGHUP:
 		s.hangup(stopping)
-	case sig != syscall.SIGINT:
-		if !stopping {
-			s.step(pool.Stop{Slot: -1})
-		}
+	case syscall.SIGUSR1:
+		s.reopen()
+	case syscall.SIGTTIN:
+		s.scaleBy(1)
+	case syscall.SIGTTOU:
+		s.scaleBy(-1)
+	case syscall.SIGWINCH:
+		s.drainWorkers()
 	default:
-		s.ints++
-		switch {
-		case s.ints >= 3:
-			s.step(pool.Stop{Slot: -1, Now: true})
-		case stopping:
-			s.talk = time.Now()
-			s.log.Info("still draining; interrupt again to cut what is in progress")
-		default:
+		if !stopping {
 			s.step(pool.Stop{Slot: -1})
 		}
 	}
 }
 
-// hangup restarts what listens. Nobody waits for the core's answer, so what it
-// would refuse is said here.
-func (s *Supervisor) hangup(stopping bool) {
-	listens := func(p Program) bool { return len(p.Listen) > 0 }
+func (s *Supervisor) interrupted(stopping bool) {
+	s.ints++
 	switch {
+	case s.ints >= 3:
+		s.step(pool.Stop{Slot: -1, Now: true})
+	case stopping:
+		s.talk = time.Now()
+		s.log.Info("still draining; interrupt again to cut what is in progress")
+	default:
+		s.step(pool.Stop{Slot: -1})
+	}
+}
+
+// hangup reads the configuration again and rolls what listens. Nobody waits for
+// the core's answer, so what it would refuse is said here.
+func (s *Supervisor) hangup(stopping bool) {
+	switch {
+	case s.orphaned():
+		if !stopping {
+			s.step(pool.Stop{Slot: -1})
+		}
 	case stopping:
 		s.log.Warn("nothing to restart: it is stopping")
-	case !slices.ContainsFunc(s.config.Programs, listens):
+	case s.options.Load != nil:
+		s.reloadAndRoll()
+	case len(s.serving()) == 0:
 		s.log.Warn("nothing to restart: no program has listeners")
 	default:
 		s.step(pool.Restart{Slot: -1})
+	}
+}
+
+// reopen has the log opened anew, which has been moved away.
+func (s *Supervisor) reopen() {
+	if s.options.Reopen == nil {
+		s.log.Warn("no log to reopen: it is not written to a file")
+		return
+	}
+	go func() {
+		if err := s.options.Reopen(); err != nil {
+			s.log.Error("reopen log", "err", err)
+			return
+		}
+		s.log.Info("log reopened")
+	}()
+}
+
+// serving returns the programs that have listeners.
+func (s *Supervisor) serving() []*Program {
+	var out []*Program
+	for i := range s.config.Programs {
+		if p := &s.config.Programs[i]; len(p.Listen) > 0 {
+			out = append(out, p)
+		}
+	}
+	return out
+}
+
+// scaleBy gives the one program that can be meant more workers or fewer, but
+// at least one.
+func (s *Supervisor) scaleBy(n int) {
+	all := s.serving()
+	if len(all) == 0 && len(s.config.Programs) == 1 {
+		all = []*Program{&s.config.Programs[0]}
+	}
+	if len(all) != 1 {
+		s.log.Warn("which program to scale cannot be told; use lastcall scale NAME=WORKERS")
+		return
+	}
+	for _, p := range s.core.Snapshot().Programs {
+		if p.Name == all[0].Name && p.Wanted+n >= 1 {
+			s.step(pool.Scale{Program: p.Name, Workers: p.Wanted + n})
+		}
+	}
+}
+
+// drainWorkers stops the workers of what listens, and keeps the sockets: what
+// connects from now on waits in them until somebody starts the workers again.
+// A program that others depend on serves on.
+func (s *Supervisor) drainWorkers() {
+	for _, p := range s.serving() {
+		s.step(pool.Stop{Program: p.Name, Slot: -1})
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"os"
 	"slices"
 	"strconv"
@@ -19,13 +20,18 @@ import (
 // core decides what follows from it.
 func (s *Supervisor) spawn(a pool.Spawn) {
 	id := a.ID
-	l := &life{id: id, program: s.program(id.Program), tail: &tail{}, lists: make(map[int]*listing)}
+	v, err := s.version(id.Program, a.Generation)
+	l := &life{id: id, program: &v.Program, pinned: v.pinned, tail: &tail{}, lists: make(map[int]*listing)}
 	l.ctx, l.cancel = context.WithCancel(context.Background())
 	s.lives[id] = l
 	l.env = wire.Env{
 		Program: id.Program, Slot: id.Slot, Workers: a.Workers, Generation: a.Generation, Life: id.Life,
+		MaxRequests: jittered(v.MaxRequests, v.MaxRequestsJitter), Watchdog: v.Watchdog,
 	}
-	if err := s.startProcess(l); err != nil {
+	if err == nil {
+		err = s.startProcess(l)
+	}
+	if err != nil {
 		s.log.Error("start", "worker", id.Worker(), "life", id.Life, "err", err)
 		l.tail.add(err.Error())
 		s.queue = append(s.queue, pool.Gone{ID: id, Exit: pool.Exit{Code: 127}})
@@ -33,6 +39,14 @@ func (s *Supervisor) spawn(a pool.Spawn) {
 	}
 	s.log.Info("started", "worker", id.Worker(), "life", id.Life, "pid", l.process.Pid(), "generation", a.Generation)
 	s.watchReady(l)
+}
+
+// jittered adds up to jitter to a limit, by chance.
+func jittered(limit, jitter int) int {
+	if limit > 0 && jitter > 0 {
+		limit += rand.IntN(jitter + 1)
+	}
+	return limit
 }
 
 // startProcess makes what belongs to a life, and the life. What it opened is
@@ -46,7 +60,7 @@ func (s *Supervisor) startProcess(l *life) error {
 			return fmt.Errorf("start %s: listener %s is closed", l.id.Worker(), name)
 		}
 		a := ln.Address()
-		env.Listeners = append(env.Listeners, wire.Listener{Name: name, Network: a.Network, Address: a.Address})
+		env.Listeners = append(env.Listeners, wire.Listener{Name: ln.config.Name, Network: a.Network, Address: a.Address})
 		files = append(files, ln.FD())
 	}
 	channel, end, err := wire.Pair()
@@ -69,7 +83,7 @@ func (s *Supervisor) startProcess(l *life) error {
 	defer stderr.Close()
 	vars := l.variables()
 	spec := proc.Spec{
-		Path: l.program.Path, Args: expandAll(vars, l.program.Command), Dir: l.program.Dir, User: l.program.User,
+		Path: l.program.Path, Pinned: l.pinned, Args: expandAll(vars, l.program.Command), Dir: l.program.Dir, User: l.program.User,
 		Env:    environment(l.program, *env, vars),
 		Files:  files,
 		Stdout: stdout, Stderr: stderr,

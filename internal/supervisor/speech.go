@@ -1,6 +1,8 @@
 package supervisor
 
 import (
+	"fmt"
+
 	"github.com/lastcall/lastcall/internal/pool"
 	"github.com/lastcall/lastcall/internal/wire"
 )
@@ -34,7 +36,9 @@ func (s *Supervisor) heard(l *life, m wire.Message) {
 	case m.Ready != nil:
 		s.saidReady(l)
 	case m.Closed != nil:
-		s.step(pool.Closed{ID: l.id, Listeners: m.Closed.Listeners})
+		s.step(pool.Closed{ID: l.id, Listeners: l.closedListeners(s, m.Closed.Listeners)})
+	case m.Worn != nil:
+		s.step(pool.Worn{ID: l.id, Why: fmt.Sprintf("max_requests: has served %d", m.Worn.Served)})
 	case m.Inflight != nil:
 		l.listed(*m.Inflight)
 	case m.Drained != nil:
@@ -73,6 +77,9 @@ func (s *Supervisor) notified(l *life, n wire.Notification) {
 	if n.Ready {
 		s.spokeUp(l)
 		s.saidReady(l)
+	}
+	if n.Watchdog {
+		s.step(pool.Alive{ID: l.id})
 	}
 }
 

@@ -64,7 +64,7 @@ func (s *Supervisor) status(lists map[pool.ID]*listing, looks map[int][]*sock.Li
 			waiting = err == nil && !empty
 		}
 		st.Listeners = append(st.Listeners, control.Listener{
-			Name: v.Name, Address: l.Address().String(), State: v.State, Waiting: waiting,
+			Name: l.config.Name, Address: l.Address().String(), State: v.State, Waiting: waiting,
 		})
 	}
 	for _, p := range snap.Programs {

@@ -24,6 +24,12 @@ type Options struct {
 	Terminal bool                 // Stdout is one: the workers' lines are prefixed
 	Kinds    map[string]gate.Kind // the gates and probes there are; nil: gate.Kinds()
 	Version  string
+
+	// Load reads the configuration again, for a reload; nil: there is nothing
+	// to read again. Reopen opens the log anew; nil: it is no file. Both are
+	// called from goroutines of their own.
+	Load   func() (Config, error)
+	Reopen func() error
 }
 
 // The exit codes of a supervisor (docs/command.md).
@@ -61,7 +67,9 @@ type Supervisor struct {
 	// All below is the loop's alone.
 	queue     []pool.Event // events that actions gave rise to
 	lives     map[pool.ID]*life
-	listeners map[string]*listener
+	versions  map[string]map[int]*version // of programs, by generation
+	listeners map[string]*listener        // by the names the core has for them
+	names     map[string]string           // those, by the names of the configuration
 	replies   map[int]reply
 	token     int
 	talk      time.Time // when to log what a drain waits for; zero: nothing drains
@@ -95,6 +103,8 @@ func New(c Config, o Options) (*Supervisor, error) {
 		calls:     make(chan func()),
 		done:      make(chan struct{}),
 		lives:     make(map[pool.ID]*life),
+		versions:  make(map[string]map[int]*version),
+		names:     make(map[string]string),
 		listeners: make(map[string]*listener),
 		replies:   make(map[int]reply),
 	}, nil
@@ -109,7 +119,7 @@ func (s *Supervisor) Run() Report {
 	s.began = time.Now()
 	s.terminal = hasTerminal()
 	signals := make(chan os.Signal, 128)
-	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT, syscall.SIGQUIT, syscall.SIGHUP)
+	signal.Notify(signals, handled(s.terminal)...)
 	defer signal.Stop(signals)
 	// A reader of our output that is gone must not end the supervisor.
 	signal.Ignore(syscall.SIGPIPE)
@@ -138,6 +148,7 @@ func (s *Supervisor) Run() Report {
 		return Report{exitNotUp, err}
 	}
 	defer s.closeListeners()
+	defer s.unpin()
 	sys, err := s.boot()
 	if err != nil {
 		return Report{exitFailure, err}
@@ -157,7 +168,9 @@ func (s *Supervisor) Run() Report {
 
 // loop feeds the core until it has finished.
 func (s *Supervisor) loop(signals <-chan os.Signal) {
-	s.core = pool.New(corePrograms(s.config.Programs), uint64(s.began.UnixNano()))
+	s.core = pool.New(s.corePrograms(), uint64(s.began.UnixNano()))
+	memory := s.watchMemory()
+	defer memory()
 	timer := time.NewTimer(time.Hour)
 	defer timer.Stop()
 	s.step(pool.Begin{})
@@ -226,18 +239,20 @@ func (s *Supervisor) call(ctx context.Context, f func()) bool {
 }
 
 // corePrograms is what the core needs to know of the configuration.
-func corePrograms(programs []Program) []pool.Program {
-	out := make([]pool.Program, len(programs))
-	for i, p := range programs {
+func (s *Supervisor) corePrograms() []pool.Program {
+	out := make([]pool.Program, len(s.config.Programs))
+	for i, p := range s.config.Programs {
 		unwind := p.UnwindTimeout
 		if unwind == 0 {
 			unwind = defaultUnwind
 		}
 		out[i] = pool.Program{
-			Name: p.Name, Workers: p.Workers, DependsOn: p.DependsOn, Listeners: p.Listen,
+			Name: p.Name, Workers: p.Workers, DependsOn: p.DependsOn, Listeners: s.coreNames(p.Listen),
 			Gated: len(p.Gates) > 0, StopCommand: len(p.StopCommand) > 0, StopSignal: int(p.StopSignal),
 			ReadyTimeout: p.ReadyTimeout, DrainTimeout: p.DrainTimeout, UnwindTimeout: unwind, StopTimeout: p.StopTimeout,
-			MaxRestarts: p.MaxRestarts, RestartWindow: p.RestartWindow, MaxSurge: p.MaxSurge, MaxDraining: p.MaxDraining,
+			Restart: pool.RestartPolicy(p.Restart), MaxRestarts: p.MaxRestarts, RestartWindow: p.RestartWindow,
+			MinUptime: p.Proven, MaxSurge: p.MaxSurge, MaxDraining: p.MaxDraining,
+			MaxAge: p.MaxAge, MaxAgeJitter: p.MaxAgeJitter, Watchdog: p.Watchdog,
 		}
 	}
 	return out
@@ -246,13 +261,3 @@ func corePrograms(programs []Program) []pool.Program {
 // defaultUnwind is what a worker takes to unwind where nothing is configured,
 // the default of package lastcall.
 const defaultUnwind = 200 * time.Millisecond
-
-// program returns a program's configuration.
-func (s *Supervisor) program(name string) *Program {
-	for i := range s.config.Programs {
-		if s.config.Programs[i].Name == name {
-			return &s.config.Programs[i]
-		}
-	}
-	panic("supervisor: no program " + name)
-}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // The names of the environment variables a worker is born with. The LISTEN
@@ -23,6 +24,7 @@ const (
 	EnvLife          = "LASTCALL_LIFE"
 	EnvListeners     = "LASTCALL_LISTENERS"
 	EnvChannel       = "LASTCALL_CHANNEL"
+	EnvMaxRequests   = "LASTCALL_MAX_REQUESTS"
 )
 
 // FirstFD is the number of the first inherited listening socket.
@@ -48,6 +50,13 @@ type Env struct {
 	Listeners  []Listener
 	Channel    int
 	Notify     string
+
+	// MaxRequests is after how many requests the worker says that it is Worn;
+	// 0: never.
+	MaxRequests int
+	// Watchdog is how long it may stay without a sign of life; 0: as long as
+	// it likes. It is not read by ParseEnv: sd_watchdog_enabled(3) says how.
+	Watchdog time.Duration
 }
 
 // Worker returns the worker's name, "web.2".
@@ -82,6 +91,13 @@ func (e Env) Encode() []string {
 	if e.Notify != "" {
 		out = append(out, EnvNotifySocket+"="+e.Notify)
 	}
+	if e.MaxRequests > 0 {
+		out = append(out, EnvMaxRequests+"="+strconv.Itoa(e.MaxRequests))
+	}
+	if e.Watchdog > 0 {
+		// Without WATCHDOG_PID: whoever is asked first may answer.
+		out = append(out, EnvWatchdogUsec+"="+strconv.FormatInt(e.Watchdog.Microseconds(), 10))
+	}
 	return out
 }
 
@@ -105,7 +121,7 @@ func ParseEnv(lookup func(string) (string, bool)) (Env, error) {
 	for _, n := range []struct {
 		name string
 		to   *int
-	}{{EnvWorkers, &e.Workers}, {EnvGeneration, &e.Generation}, {EnvLife, &e.Life}, {EnvChannel, &e.Channel}} {
+	}{{EnvWorkers, &e.Workers}, {EnvGeneration, &e.Generation}, {EnvLife, &e.Life}, {EnvChannel, &e.Channel}, {EnvMaxRequests, &e.MaxRequests}} {
 		v, ok := lookup(n.name)
 		if !ok || v == "" {
 			continue

@@ -22,6 +22,7 @@ type Message struct {
 	Hello    *Hello    `json:"hello,omitempty"`
 	Ready    *Ready    `json:"ready,omitempty"`
 	Closed   *Closed   `json:"closed,omitempty"`
+	Worn     *Worn     `json:"worn,omitempty"`
 	Inflight *Inflight `json:"inflight,omitempty"`
 	Drained  *Drained  `json:"drained,omitempty"`
 }
@@ -73,6 +74,12 @@ type Ready struct{}
 // with no connection it had accepted left unanswered in them.
 type Closed struct {
 	Listeners []string `json:"listeners"`
+}
+
+// Worn says that the worker has served as many requests as it should, and asks
+// to be replaced. It serves on.
+type Worn struct {
+	Served int64 `json:"served"`
 }
 
 // An Operation is one piece of work in progress, or one that was cut.

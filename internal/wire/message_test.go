@@ -24,6 +24,7 @@ func everyMessage() []Message {
 		{Hello: &Hello{Package: "v1.2.3", Features: []string{"move"}}},
 		{Ready: &Ready{}},
 		{Closed: &Closed{Listeners: []string{"web", "admin"}}},
+		{Worn: &Worn{Served: 1000}},
 		{Inflight: &Inflight{Request: 3, Critical: 1, Expendable: 2, Idle: 3, Left: time.Minute, Served: 1 << 40, Operations: ops, More: true}},
 		{Drained: &Drained{Finished: 9, Cut: ops, More: true}},
 	}

@@ -1,0 +1,56 @@
+package supervisor
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/lastcall/lastcall/internal/pool"
+	"github.com/lastcall/lastcall/internal/proc"
+)
+
+// memoryEvery is how often the workers' memory is looked at, if a program has a
+// limit to it: there is no event for that.
+const memoryEvery = 10 * time.Second
+
+// watchMemory looks after the programs with a limit to their memory, until the
+// function it returns is called.
+func (s *Supervisor) watchMemory() (end func()) {
+	ctx, cancel := context.WithCancel(context.Background())
+	go func() {
+		look := time.NewTicker(memoryEvery)
+		defer look.Stop()
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-look.C:
+				s.lookAtMemory(ctx)
+			}
+		}
+	}()
+	return cancel
+}
+
+// lookAtMemory reads /proc aside: that takes its time, which the loop must not.
+func (s *Supervisor) lookAtMemory(ctx context.Context) {
+	type limited struct {
+		id    pool.ID
+		pid   int
+		limit int64
+	}
+	var all []limited
+	s.call(ctx, func() {
+		for id, l := range s.lives {
+			if limit := l.program.MaxMemory; limit > 0 && l.process != nil {
+				all = append(all, limited{id, l.process.Pid(), limit})
+			}
+		}
+	})
+	for _, l := range all {
+		if used := proc.Memory(l.pid); used > l.limit {
+			why := fmt.Sprintf("max_memory: uses %d of %d MiB", used>>20, l.limit>>20)
+			s.call(ctx, func() { s.step(pool.Worn{ID: l.id, Why: why}) })
+		}
+	}
+}

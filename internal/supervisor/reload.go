@@ -1,0 +1,158 @@
+package supervisor
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"reflect"
+
+	"github.com/lastcall/lastcall/internal/pool"
+)
+
+// errNothingToLoad is the answer to a reload of what came by flags.
+var errNothingToLoad = errors.New("there is no configuration file to read again; restart replaces the workers")
+
+// load reads the configuration again, for apply. It may wait for the file
+// system, so it is not for the loop.
+func (s *Supervisor) load() (Config, error) {
+	if s.options.Load == nil {
+		return Config{}, errNothingToLoad
+	}
+	return s.options.Load()
+}
+
+// apply makes c the configuration that holds, or changes nothing and says why.
+// Programs of which workers have to see something else are rolled, with all
+// also every other that has listeners.
+func (s *Supervisor) apply(token int, c Config, all bool) error {
+	if err := s.unchangeable(c); err != nil {
+		return err
+	}
+	old, names := s.config, maps.Clone(s.names)
+	if err := s.rebind(c); err != nil {
+		return err
+	}
+	s.config = c
+	var roll []string
+	for i := range c.Programs {
+		p := &c.Programs[i]
+		switch before := programNamed(old.Programs, p.Name); {
+		case before == nil: // it is started
+		case all && len(p.Listen) > 0 || !reflect.DeepEqual(visible(before, names), visible(p, s.names)):
+			roll = append(roll, p.Name)
+		default:
+			s.adjust(p)
+		}
+	}
+	s.log.Info("reloaded", "rolling", roll)
+	s.step(pool.Reload{Token: token, Programs: s.corePrograms(), Roll: roll})
+	return nil
+}
+
+func programNamed(programs []Program, name string) *Program {
+	for i := range programs {
+		if programs[i].Name == name {
+			return &programs[i]
+		}
+	}
+	return nil
+}
+
+// unchangeable refuses what cannot change without another supervisor.
+func (s *Supervisor) unchangeable(c Config) error {
+	for _, f := range []struct{ key, old, new string }{
+		{"name", s.config.Name, c.Name}, {"pidfile", s.config.PIDFile, c.PIDFile}, {"socket", s.config.Socket, c.Socket},
+		{"log", s.config.Log, c.Log},
+	} {
+		if f.old != f.new {
+			return fmt.Errorf("reload: %s cannot change from %q to %q; stop, and run again", f.key, f.old, f.new)
+		}
+	}
+	return nil
+}
+
+// rebind opens the listeners that are new or have another address, all or none.
+// Those that are no more wanted the core gives up.
+func (s *Supervisor) rebind(c Config) error {
+	names := maps.Clone(s.names)
+	var bound []string
+	for _, l := range c.Listeners {
+		if s.keeps(l) {
+			continue
+		}
+		if err := s.bindOne(l); err != nil {
+			for _, name := range bound {
+				_ = s.listeners[name].Close() // nobody has it yet
+				delete(s.listeners, name)
+			}
+			s.names = names
+			return fmt.Errorf("reload: %w", err)
+		}
+		bound = append(bound, s.names[l.Name])
+	}
+	for name := range s.names {
+		if !wants(c, name) {
+			delete(s.names, name)
+		}
+	}
+	return nil
+}
+
+func wants(c Config, listener string) bool {
+	for _, l := range c.Listeners {
+		if l.Name == listener {
+			return true
+		}
+	}
+	return false
+}
+
+// keeps tells whether a listener is what there is already.
+func (s *Supervisor) keeps(c Listener) bool {
+	l := s.listeners[s.names[c.Name]]
+	if l == nil || l.closing || l.closed {
+		return false
+	}
+	was := l.config
+	was.Where = c.Where
+	return was == c
+}
+
+// visible is what a worker sees of its program's settings. The others are the
+// supervisor's, and can change under it.
+func visible(p *Program, names map[string]string) any {
+	var listen []string
+	for _, name := range p.Listen {
+		listen = append(listen, names[name])
+	}
+	return []any{
+		p.Command, p.Path, p.Env, p.Dir, p.User, listen, p.Watchdog, p.MaxRequests, p.MaxRequestsJitter,
+	}
+}
+
+// adjust has the settings of a program hold for the workers it has.
+func (s *Supervisor) adjust(p *Program) {
+	for _, generation := range s.core.Generations(p.Name)[:1] {
+		if v := s.versions[p.Name][generation]; v != nil {
+			v.Program = *p
+			v.Listen = s.coreNames(p.Listen)
+		}
+	}
+}
+
+// reloadAndRoll is what HUP asks for. Nobody waits for an answer, so it is in
+// the log.
+func (s *Supervisor) reloadAndRoll() {
+	go func() {
+		c, err := s.load()
+		s.call(context.Background(), func() {
+			if err == nil {
+				err = s.apply(0, c, true)
+			}
+			if err != nil {
+				s.log.Error("nothing is changed", "err", err)
+			}
+		})
+	}()
+}
