@@ -39,6 +39,7 @@ type sim struct {
 	stopping bool // the final stop was asked for, or decided
 	finished bool
 	err      error
+	carry    func(*Pool) *Pool // called after each step
 }
 
 type simLife struct {
@@ -263,6 +264,9 @@ func (s *sim) step(e Event) {
 	}
 	if d, ok := s.pool.Deadline(); ok && !d.After(s.now) && !s.finished {
 		s.fail("a deadline is in the past after a step")
+	}
+	if s.carry != nil {
+		s.pool = s.carry(s.pool)
 	}
 }
 
