@@ -22,7 +22,11 @@ func TestManual(t *testing.T) {
 	c := &cli{stdout: io.Discard, stderr: io.Discard}
 	root := c.root()
 	flags := []string{"help"}
-	note := func(f *pflag.Flag) { flags = append(flags, f.Name) }
+	note := func(f *pflag.Flag) {
+		if !f.Hidden {
+			flags = append(flags, f.Name)
+		}
+	}
 	root.PersistentFlags().VisitAll(note)
 	for _, verb := range root.Commands() {
 		verb.Flags().VisitAll(note)
@@ -51,7 +55,7 @@ func TestUseNamesFlags(t *testing.T) {
 			continue // run and check have too many
 		}
 		verb.LocalNonPersistentFlags().VisitAll(func(f *pflag.Flag) {
-			if !strings.Contains(verb.Use, "--"+f.Name) {
+			if !f.Hidden && !strings.Contains(verb.Use, "--"+f.Name) {
 				t.Errorf("%q lacks --%s", verb.Use, f.Name)
 			}
 		})

@@ -66,7 +66,7 @@ func (c *cli) root() *cobra.Command {
 	}
 	add(groupRun, c.runVerb(), c.checkVerb(), c.versionVerb())
 	add(groupLook, c.statusVerb(), c.pidVerb(), c.inflightVerb())
-	add(groupAct, c.stopVerb(), c.startVerb(), c.restartVerb(), c.reloadVerb(), c.rollbackVerb(), c.drainVerb(), c.scaleVerb(), c.signalVerb())
+	add(groupAct, c.stopVerb(), c.startVerb(), c.restartVerb(), c.reloadVerb(), c.rollbackVerb(), c.upgradeVerb(), c.drainVerb(), c.scaleVerb(), c.signalVerb())
 	return root
 }
 

@@ -25,6 +25,7 @@ Signals, to the supervisor alone:
   HUP          reload the configuration, then replace all workers one after
                the other; on a terminal that closes: stop
   USR1         open the log file anew
+  USR2         have the executable that is now at its path take its place
   TTIN, TTOU   one worker more, one fewer; not on a terminal
   WINCH        stop the workers and keep the sockets, until lastcall start; not
                on a terminal
@@ -46,15 +47,10 @@ func (c *cli) runVerb() *cobra.Command {
   lastcall run -f production.toml --log-format json`,
 		Args: afterDashes,
 		RunE: func(_ *cobra.Command, args []string) error {
-			conf, err := f.load(c.socket, args)
-			if err != nil {
-				return err
+			s, err := c.inherited(&f)
+			if s == nil && err == nil {
+				s, err = c.afresh(&f, args)
 			}
-			options, err := c.options(&f, conf)
-			if err != nil {
-				return err
-			}
-			s, err := supervisor.New(conf, options)
 			if err != nil {
 				return err
 			}
@@ -69,10 +65,23 @@ func (c *cli) runVerb() *cobra.Command {
 	return verb
 }
 
+// afresh returns the supervisor that flags and file describe.
+func (c *cli) afresh(f *flags, command []string) (*supervisor.Supervisor, error) {
+	conf, err := f.load(c.socket, command)
+	if err != nil {
+		return nil, err
+	}
+	options, err := c.options(f, conf)
+	if err != nil {
+		return nil, err
+	}
+	return supervisor.New(conf, options)
+}
+
 // options are all but the configuration that a supervisor needs.
 func (c *cli) options(f *flags, conf supervisor.Config) (supervisor.Options, error) {
-	o := supervisor.Options{Kinds: kinds(), Version: version()}
-	if len(f.Command) == 0 {
+	o := supervisor.Options{Kinds: kinds(), Version: version(), Upgrade: acceptState()}
+	if f.verb.ArgsLenAtDash() < 0 {
 		o.Load = func() (supervisor.Config, error) { return f.load(c.socket, nil) }
 	}
 	if conf.Log != "" {

@@ -22,7 +22,7 @@ const (
 
 // A Request is one operator's command.
 type Request struct {
-	Verb    string `json:"verb"`             // "stop", "start", "restart", "reload", "rollback", "drain", "scale", "signal"
+	Verb    string `json:"verb"`             // "stop", "start", "restart", "reload", "rollback", "upgrade", "drain", "scale", "signal"
 	Target  string `json:"target,omitempty"` // "", "web" or "web.2"
 	Now     bool   `json:"now,omitempty"`    // stop: cut at once
 	Hard    bool   `json:"hard,omitempty"`   // restart: also what others depend on
@@ -58,6 +58,7 @@ type Status struct {
 	Name      string     `json:"name"`
 	PID       int        `json:"pid"`
 	Version   string     `json:"version"`
+	Upgrades  int        `json:"upgrades"` // how often another executable has taken over
 	Uptime    float64    `json:"uptime_seconds"`
 	State     string     `json:"state"` // "starting", "running", "rolling", "stopping"
 	Listeners []Listener `json:"listeners"`

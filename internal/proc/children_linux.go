@@ -100,6 +100,10 @@ func (c *Children) await(p *Process) {
 	err := p.handle.conn.Read(func(uintptr) bool {
 		c.mu.Lock()
 		defer c.mu.Unlock()
+		if p.reaped { // before it was adopted
+			c.settle(p)
+			return true
+		}
 		exit, ended := reapPid(p.pid, syscall.WNOHANG)
 		if ended {
 			p.end(exit)

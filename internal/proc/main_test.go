@@ -121,15 +121,6 @@ func wait(t *testing.T, what string, done <-chan struct{}) {
 	}
 }
 
-func isClosed(done <-chan struct{}) bool {
-	select {
-	case <-done:
-		return true
-	default:
-		return false
-	}
-}
-
 func newChildren(t *testing.T) *Children {
 	t.Helper()
 	c, err := NewChildren()

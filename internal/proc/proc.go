@@ -103,6 +103,15 @@ func (p *Process) Exited() <-chan struct{} { return p.exited }
 // closed if Children.Close comes first.
 func (p *Process) Gone() <-chan struct{} { return p.gone }
 
+func isClosed(c <-chan struct{}) bool {
+	select {
+	case <-c:
+		return true
+	default:
+		return false
+	}
+}
+
 // Exit returns how the process ended: the zero Exit until Exited is closed.
 func (p *Process) Exit() Exit {
 	select {

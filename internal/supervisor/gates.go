@@ -66,11 +66,12 @@ func (s *Supervisor) runStopCommand(l *life) {
 		s.commandFailed(l, err)
 		return
 	}
-	out, _, err := s.pipe(l, s.options.Stderr)
+	said, out, err := openStream(s.options.Stderr)
 	if err != nil {
 		s.commandFailed(l, err)
 		return
 	}
+	s.follow(l, said)
 	defer out.Close()
 	p, err := s.system.start(proc.Spec{
 		Path: path, Args: command, Dir: l.program.Dir, User: l.program.User,

@@ -11,6 +11,7 @@ import (
 
 	"github.com/lastcall/lastcall/internal/control"
 	"github.com/lastcall/lastcall/internal/pool"
+	"github.com/lastcall/lastcall/internal/proc"
 	"github.com/lastcall/lastcall/internal/wire"
 )
 
@@ -26,13 +27,18 @@ type life struct {
 	channel *wire.Channel
 	notify  *net.UnixConn
 	tail    *tail
+	streams []*stream         // stdout and stderr
+	ends    []<-chan struct{} // closed when one of those that read what it says has ended
 
 	ctx    context.Context // ends with the life
 	cancel context.CancelFunc
 	spoke  context.CancelFunc // ends the guessing of its readiness
 	gate   context.CancelFunc // ends the asking of its gate; nil: not asked
 
+	handed *proc.Handover // while another executable is about to take over; nil: it is not
+
 	hello   bool
+	spokeUp bool                // it says itself when it is ready
 	status  string              // its STATUS= line
 	waiting string              // what its gate waits for
 	cut     []control.Operation // what it reports to have cut

@@ -37,8 +37,11 @@ func (s *Supervisor) Inflight(ctx context.Context, target string) ([]control.Ope
 
 // Do implements control.Handler.
 func (s *Supervisor) Do(ctx context.Context, r control.Request, progress func([]control.Progress)) control.Verdict {
-	if r.Verb == "signal" {
+	switch r.Verb {
+	case "signal":
 		return s.doSignal(ctx, r)
+	case "upgrade":
+		return s.doUpgrade(ctx)
 	}
 	verdict := make(chan control.Verdict, 1)
 	var c Config

@@ -2,6 +2,7 @@ package supervisor
 
 import (
 	"bufio"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -38,29 +39,43 @@ func (t *tail) last() []string {
 	return append([]string(nil), t.lines...)
 }
 
-// outputs makes the pipes for a life's output. The channels are closed when
-// nothing more can come from them.
-func (s *Supervisor) outputs(l *life) (stdout, stderr *os.File, said []<-chan struct{}, err error) {
-	stdout, outEnd, err := s.pipe(l, s.options.Stdout)
-	if err != nil {
-		return nil, nil, nil, err
-	}
-	stderr, errEnd, err := s.pipe(l, s.options.Stderr)
-	if err != nil {
-		stdout.Close()
-		return nil, nil, nil, err
-	}
-	return stdout, stderr, []<-chan struct{}{outEnd, errEnd}, nil
+// A stream is one output of a life: a pipe whose lines go to an output of the
+// supervisor.
+type stream struct {
+	pipe *os.File // the reading end
+	to   io.Writer
+	part string // of a line, read before the reading was interrupted
 }
 
-// pipe returns the writing end of a pipe whose lines go to an output of the
-// supervisor, each in one write, so that lines of different workers are never
-// mixed, and into the life's tail.
-func (s *Supervisor) pipe(l *life, to io.Writer) (*os.File, <-chan struct{}, error) {
+// openStream returns a stream and the writing end of its pipe.
+func openStream(to io.Writer) (*stream, *os.File, error) {
 	r, w, err := os.Pipe()
 	if err != nil {
 		return nil, nil, fmt.Errorf("open pipe: %w", err)
 	}
+	return &stream{pipe: r, to: to}, w, nil
+}
+
+// outputs makes the streams of a life, and returns their writing ends.
+func (s *Supervisor) outputs(l *life) (stdout, stderr *os.File, err error) {
+	out, stdout, err := openStream(s.options.Stdout)
+	if err != nil {
+		return nil, nil, err
+	}
+	errs, stderr, err := openStream(s.options.Stderr)
+	if err != nil {
+		out.pipe.Close()
+		stdout.Close()
+		return nil, nil, err
+	}
+	l.streams = []*stream{out, errs}
+	return stdout, stderr, nil
+}
+
+// follow passes on the lines of a stream, each in one write, so that lines of
+// different workers are never mixed, and into the life's tail. The channel it
+// returns is closed when nothing more can come, or reading was interrupted.
+func (s *Supervisor) follow(l *life, st *stream) <-chan struct{} {
 	prefix := ""
 	if s.options.Terminal {
 		prefix = l.id.Worker() + " | "
@@ -68,24 +83,29 @@ func (s *Supervisor) pipe(l *life, to io.Writer) (*os.File, <-chan struct{}, err
 	end := make(chan struct{})
 	go func() {
 		defer close(end)
-		defer r.Close()
-		lines := bufio.NewReaderSize(r, 4096)
+		lines := bufio.NewReaderSize(st.pipe, 4096)
 		for {
 			line, err := readLine(lines)
+			line, st.part = st.part+line, ""
+			if errors.Is(err, os.ErrDeadlineExceeded) {
+				st.part = line
+				return
+			}
 			if line != "" {
 				l.tail.add(line)
 				if !strings.HasSuffix(line, "\n") {
 					line += "\n" // the next line may be another worker's
 				}
 				// Output that cannot be written has nowhere else to go.
-				_, _ = io.WriteString(to, prefix+line)
+				_, _ = io.WriteString(st.to, prefix+line)
 			}
 			if err != nil {
+				st.pipe.Close()
 				return
 			}
 		}
 	}()
-	return w, end, nil
+	return end
 }
 
 // readLine returns the next line, its newline included, or a part of a line

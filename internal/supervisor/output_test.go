@@ -16,10 +16,11 @@ func TestLastLineIsEnded(t *testing.T) {
 	var out bytes.Buffer
 	for slot, text := range []string{"first\none", "two\n", "", "three"} {
 		l := &life{id: pool.ID{Program: "web", Slot: slot}, tail: &tail{}}
-		w, said, err := s.pipe(l, &out)
+		st, w, err := openStream(&out)
 		if err != nil {
 			t.Fatal(err)
 		}
+		said := s.follow(l, st)
 		if _, err := w.WriteString(text); err != nil {
 			t.Fatal(err)
 		}

@@ -13,7 +13,7 @@ import (
 // terminal the last three are the terminal's own: to catch TTOU there would be
 // to write the same line for ever, from the background.
 func handled(terminal bool) []os.Signal {
-	signals := []os.Signal{syscall.SIGTERM, syscall.SIGINT, syscall.SIGQUIT, syscall.SIGHUP, syscall.SIGUSR1}
+	signals := []os.Signal{syscall.SIGTERM, syscall.SIGINT, syscall.SIGQUIT, syscall.SIGHUP, syscall.SIGUSR1, syscall.SIGUSR2}
 	if !terminal {
 		signals = append(signals, syscall.SIGTTIN, syscall.SIGTTOU, syscall.SIGWINCH)
 	}
@@ -32,6 +32,8 @@ func (s *Supervisor) signalled(sig syscall.Signal) {
 		s.hangup(stopping)
 	case syscall.SIGUSR1:
 		s.reopen()
+	case syscall.SIGUSR2:
+		s.wantUpgrade()
 	case syscall.SIGTTIN:
 		s.scaleBy(1)
 	case syscall.SIGTTOU:

@@ -21,9 +21,7 @@ import (
 func (s *Supervisor) spawn(a pool.Spawn) {
 	id := a.ID
 	v, err := s.version(id.Program, a.Generation)
-	l := &life{id: id, program: &v.Program, pinned: v.pinned, tail: &tail{}, lists: make(map[int]*listing)}
-	l.ctx, l.cancel = context.WithCancel(context.Background())
-	s.lives[id] = l
+	l := s.newLife(id, v)
 	l.env = wire.Env{
 		Program: id.Program, Slot: id.Slot, Workers: a.Workers, Generation: a.Generation, Life: id.Life,
 		MaxRequests: jittered(v.MaxRequests, v.MaxRequestsJitter), Watchdog: v.Watchdog,
@@ -39,6 +37,13 @@ func (s *Supervisor) spawn(a pool.Spawn) {
 	}
 	s.log.Info("started", "worker", id.Worker(), "life", id.Life, "pid", l.process.Pid(), "generation", a.Generation)
 	s.watchReady(l)
+}
+
+func (s *Supervisor) newLife(id pool.ID, v *version) *life {
+	l := &life{id: id, program: &v.Program, pinned: v.pinned, tail: &tail{}, lists: make(map[int]*listing)}
+	l.ctx, l.cancel = context.WithCancel(context.Background())
+	s.lives[id] = l
+	return l
 }
 
 // jittered adds up to jitter to a limit, by chance.
@@ -75,7 +80,7 @@ func (s *Supervisor) startProcess(l *life) error {
 	if l.notify, env.Notify, err = openNotify(l.id); err != nil {
 		return err
 	}
-	stdout, stderr, said, err := s.outputs(l)
+	stdout, stderr, err := s.outputs(l)
 	if err != nil {
 		return err
 	}
@@ -89,15 +94,32 @@ func (s *Supervisor) startProcess(l *life) error {
 		Stdout: stdout, Stderr: stderr,
 	}
 	if l.process, err = s.system.start(spec); err != nil {
+		for _, st := range l.streams {
+			st.pipe.Close()
+		}
 		return err
 	}
+	s.attach(l)
+	return nil
+}
+
+// attach brings all that a life says, and its end, to the loop.
+func (s *Supervisor) attach(l *life) {
+	l.ends = nil
 	var spoke <-chan struct{}
 	if l.channel != nil {
 		spoke = s.listen(l)
+		l.ends = append(l.ends, spoke)
 	}
-	s.hear(l)
+	if l.notify != nil {
+		l.ends = append(l.ends, s.hear(l))
+	}
+	var said []<-chan struct{}
+	for _, st := range l.streams {
+		said = append(said, s.follow(l, st))
+	}
+	l.ends = append(l.ends, said...)
 	go s.watch(l, spoke, said...)
-	return nil
 }
 
 // variables are what is substituted in commands, environment and gates.

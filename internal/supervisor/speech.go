@@ -32,7 +32,7 @@ func (s *Supervisor) heard(l *life, m wire.Message) {
 	case m.Hello != nil:
 		l.hello = true
 		s.step(pool.Hello{ID: l.id})
-		s.spokeUp(l)
+		s.heardFrom(l)
 	case m.Ready != nil:
 		s.saidReady(l)
 	case m.Closed != nil:
@@ -49,12 +49,12 @@ func (s *Supervisor) heard(l *life, m wire.Message) {
 	}
 }
 
-// hear brings the notify datagrams of a life to the loop.
-func (s *Supervisor) hear(l *life) {
-	if l.notify == nil {
-		return
-	}
+// hear brings the notify datagrams of a life to the loop, and returns a channel
+// that is closed when no more can come.
+func (s *Supervisor) hear(l *life) <-chan struct{} {
+	end := make(chan struct{})
 	go func() {
+		defer close(end)
 		buf := make([]byte, 4096) // systemd's own limit of a datagram
 		for {
 			n, err := l.notify.Read(buf)
@@ -67,15 +67,16 @@ func (s *Supervisor) hear(l *life) {
 			}
 		}
 	}()
+	return end
 }
 
 func (s *Supervisor) notified(l *life, n wire.Notification) {
 	if n.Status != "" {
 		l.status = n.Status
-		s.spokeUp(l) // who says this says READY=1 too
+		s.heardFrom(l) // who says this says READY=1 too
 	}
 	if n.Ready {
-		s.spokeUp(l)
+		s.heardFrom(l)
 		s.saidReady(l)
 	}
 	if n.Watchdog {
@@ -83,8 +84,13 @@ func (s *Supervisor) notified(l *life, n wire.Notification) {
 	}
 }
 
-// spokeUp ends the guessing about a life that says itself when it is ready.
-func (s *Supervisor) spokeUp(l *life) {
+// heardFrom ends the guessing about a life that says itself when it is ready.
+func (s *Supervisor) heardFrom(l *life) {
+	l.spokeUp = true
+	s.endGuess(l)
+}
+
+func (s *Supervisor) endGuess(l *life) {
 	if l.spoke != nil && l.program.Ready == nil {
 		l.spoke()
 	}

@@ -25,6 +25,11 @@ type Options struct {
 	Kinds    map[string]gate.Kind // the gates and probes there are; nil: gate.Kinds()
 	Version  string
 
+	// Upgrade are the arguments by which the executable at the path of this one
+	// tells whether CheckState of its standard input succeeds; nil: no other
+	// can take the place of this one.
+	Upgrade []string
+
 	// Load reads the configuration again, for a reload; nil: there is nothing
 	// to read again. Reopen opens the log anew; nil: it is no file. Both are
 	// called from goroutines of their own.
@@ -76,7 +81,16 @@ type Supervisor struct {
 	terminal  bool      // there was one at the start, and its end is the user's
 	ints      int       // how many SIGINT came
 	graves    []grave   // the newest last
-	report    *Report   // set when all has ended
+
+	executable string
+	control    *control.Server // nil: none
+	signals    chan os.Signal
+	pending    []syscall.Signal // that came before the loop began
+	upgrade    *upgrade         // nil: none is wanted
+	upgrades   int              // how many there have been
+	inherited  *handover        // nil: it was started afresh
+
+	report *Report // set when all has ended
 }
 
 // New returns a supervisor that has not touched anything yet. The
@@ -116,64 +130,97 @@ func New(c Config, o Options) (*Supervisor, error) {
 // Whatever the reason, nothing it started is left behind. It may be called
 // once.
 func (s *Supervisor) Run() Report {
-	s.began = time.Now()
-	s.terminal = hasTerminal()
-	signals := make(chan os.Signal, 128)
-	signal.Notify(signals, handled(s.terminal)...)
-	defer signal.Stop(signals)
+	if s.inherited == nil {
+		s.began = time.Now()
+		s.terminal = hasTerminal()
+	}
+	s.signals = make(chan os.Signal, 128)
+	signal.Notify(s.signals, handled(s.terminal)...)
+	defer signal.Stop(s.signals)
 	// A reader of our output that is gone must not end the supervisor.
 	signal.Ignore(syscall.SIGPIPE)
 
+	var err error
+	if s.executable, err = ownPath(); err != nil {
+		return Report{exitFailure, err}
+	}
 	if err := checkPIDFile(s.config.PIDFile); err != nil {
 		return Report{exitNotUp, err}
 	}
 	var handlers sync.WaitGroup
 	defer handlers.Wait()
 	if s.config.Socket != "" {
-		server, err := control.Listen(s.config.Socket)
-		if err != nil {
+		if s.control, err = s.openControl(); err != nil {
 			return Report{exitNotUp, err}
 		}
-		defer server.Close()
+		defer s.control.Close()
 		handlers.Go(func() {
-			if err := server.Serve(s); err != nil {
+			if err := s.control.Serve(s); err != nil {
 				s.log.Error("control socket", "err", err)
 			}
 		})
 	}
 	// Closed before the server is: no operator waits for a loop that has left.
 	defer close(s.done)
-	if err := s.bind(); err != nil {
-		s.closeListeners()
-		return Report{exitNotUp, err}
+	return s.run()
+}
+
+// run binds, or takes over, and feeds the core until it has finished.
+func (s *Supervisor) run() Report {
+	open := s.bind
+	if s.inherited != nil {
+		open = s.takeOver
 	}
 	defer s.closeListeners()
 	defer s.unpin()
+	if err := open(); err != nil {
+		return Report{exitNotUp, err}
+	}
 	sys, err := s.boot()
 	if err != nil {
 		return Report{exitFailure, err}
 	}
-	defer sys.close()
 	s.system = sys
+	defer func() { _ = s.system.close() }() // the one there is by then
 	unlink, err := writePIDFile(s.config.PIDFile)
 	if err != nil {
 		return Report{exitNotUp, err}
 	}
 	defer unlink()
-	s.log.Info("supervisor started", "name", s.config.Name, "pid", os.Getpid(), "socket", s.config.Socket)
-	s.loop(signals)
+	if err := s.begin(); err != nil {
+		return Report{exitFailure, err}
+	}
+	defer s.watchMemory()()
+	s.loop()
 	s.log.Info("supervisor ended", "code", s.report.Code)
 	return *s.report
 }
 
+// begin starts the programs, or goes on with them.
+func (s *Supervisor) begin() error {
+	if s.inherited == nil {
+		s.log.Info("supervisor started", "name", s.config.Name, "pid", os.Getpid(), "socket", s.config.Socket)
+		s.core = pool.New(s.corePrograms(), uint64(s.began.UnixNano()))
+		s.step(pool.Begin{})
+		return nil
+	}
+	if err := s.resumeLives(); err != nil {
+		return err
+	}
+	s.log.Info("supervisor upgraded", "name", s.config.Name, "pid", os.Getpid(), "from", s.inherited.Version, "to", s.options.Version)
+	s.inherited = nil
+	for _, sig := range s.pending {
+		s.signalled(sig)
+	}
+	s.pending = nil
+	s.step(pool.Tick{}) // what has fallen due meanwhile
+	return nil
+}
+
 // loop feeds the core until it has finished.
-func (s *Supervisor) loop(signals <-chan os.Signal) {
-	s.core = pool.New(s.corePrograms(), uint64(s.began.UnixNano()))
-	memory := s.watchMemory()
-	defer memory()
+func (s *Supervisor) loop() {
 	timer := time.NewTimer(time.Hour)
 	defer timer.Stop()
-	s.step(pool.Begin{})
 	for s.report == nil {
 		s.setTimer(timer)
 		select {
@@ -181,12 +228,13 @@ func (s *Supervisor) loop(signals <-chan os.Signal) {
 			s.step(e)
 		case call := <-s.calls:
 			call()
-		case sig := <-signals:
+		case sig := <-s.signals:
 			s.signalled(sig.(syscall.Signal))
 		case <-timer.C:
 			s.step(pool.Tick{})
 			s.talkDue()
 		}
+		s.settleUpgrade()
 	}
 }
 

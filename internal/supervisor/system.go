@@ -12,6 +12,11 @@ import (
 type system struct {
 	start func(proc.Spec) (process, error)
 	close func() error
+
+	// For another executable in the place of this one: handOver ends the
+	// watching of processes, adopt goes on with one.
+	handOver func([]process) ([]proc.Handover, error)
+	adopt    func(proc.Handover) (process, error)
 }
 
 // process is a *proc.Process.
@@ -38,5 +43,19 @@ func newSystem() (system, error) {
 			return p, nil
 		},
 		close: children.Close,
+		handOver: func(list []process) ([]proc.Handover, error) {
+			processes := make([]*proc.Process, len(list))
+			for i, p := range list {
+				processes[i] = p.(*proc.Process)
+			}
+			return children.HandOver(processes)
+		},
+		adopt: func(h proc.Handover) (process, error) {
+			p, err := children.Adopt(h)
+			if err != nil {
+				return nil, err
+			}
+			return p, nil
+		},
 	}, nil
 }

@@ -82,6 +82,16 @@ func (c *Channel) Receive() (Message, error) {
 	}
 }
 
+// SyscallConn gives access to the descriptor, as syscall.Conn.
+func (c *Channel) SyscallConn() (syscall.RawConn, error) { return c.conn.SyscallConn() }
+
+// Interrupt makes Receive return an error that is os.ErrDeadlineExceeded, now
+// and from now on. What has been sent and not received stays where it is.
+func (c *Channel) Interrupt() error { return c.conn.SetReadDeadline(time.Unix(1, 0)) }
+
+// Resume undoes Interrupt.
+func (c *Channel) Resume() error { return c.conn.SetReadDeadline(time.Time{}) }
+
 // CloseRead ends Receive, with io.EOF, after what has already been sent.
 func (c *Channel) CloseRead() error { return c.conn.CloseRead() }
 

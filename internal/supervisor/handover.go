@@ -1,0 +1,136 @@
+package supervisor
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"syscall"
+	"time"
+
+	"github.com/lastcall/lastcall/internal/control"
+	"github.com/lastcall/lastcall/internal/pool"
+	"github.com/lastcall/lastcall/internal/proc"
+	"github.com/lastcall/lastcall/internal/sock"
+	"github.com/lastcall/lastcall/internal/wire"
+)
+
+// A handover is a whole supervisor as plain data and descriptors, for another
+// executable that takes the place of this one. The numbers of descriptors are
+// those of this process; -1 is none.
+type handover struct {
+	Format    int
+	Version   string // of who wrote it, for people
+	Upgrades  int    // how many there have been, this one included
+	Core      pool.Saved
+	Config    Config
+	Began     time.Time
+	Terminal  bool
+	Names     map[string]string
+	Control   int
+	Listeners []savedListener
+	Versions  []savedVersion
+	Lives     []savedLife
+	Signals   []syscall.Signal // that came and were not taken any more
+}
+
+// handoverFormat is the format that this build writes and reads.
+const handoverFormat = 1
+
+type savedListener struct {
+	Name    string
+	Socket  sock.Handover
+	Config  Listener
+	Closing bool
+	Closed  bool
+}
+
+type savedVersion struct {
+	Generation int
+	Program    Program
+	Pinned     int
+}
+
+type savedLife struct {
+	ID         pool.ID
+	Generation int // whose version it is of
+	Process    proc.Handover
+	Env        wire.Env
+	Channel    int
+	Notify     int
+	Streams    []savedStream // stdout and stderr
+	Tail       []string
+	Hello      bool
+	Spoke      bool
+	Status     string
+	Cut        []control.Operation
+}
+
+type savedStream struct {
+	Pipe int
+	Part string
+}
+
+// readHandover reads what a predecessor has written, and tells whether this
+// build can go on from it. The descriptors are not looked at.
+func readHandover(r io.Reader) (*handover, *pool.Pool, error) {
+	var h handover
+	if err := json.NewDecoder(r).Decode(&h); err != nil {
+		return nil, nil, fmt.Errorf("read state: %w", err)
+	}
+	if h.Format != handoverFormat {
+		return nil, nil, fmt.Errorf("read state: format %d, written by %s; this is %d", h.Format, h.Version, handoverFormat)
+	}
+	core, err := pool.Restore(h.Core)
+	if err != nil {
+		return nil, nil, fmt.Errorf("read state: %w", err)
+	}
+	return &h, core, h.complete(core)
+}
+
+// complete checks that nothing the core knows of is missing.
+func (h *handover) complete(core *pool.Pool) error {
+	listeners, lives := map[string]bool{}, map[pool.ID]bool{}
+	for _, l := range h.Listeners {
+		listeners[l.Name] = true
+	}
+	for _, l := range h.Lives {
+		lives[l.ID] = true
+	}
+	snap := core.Snapshot()
+	for _, l := range snap.Listeners {
+		if !listeners[l.Name] {
+			return fmt.Errorf("read state: listener %s is missing", l.Name)
+		}
+	}
+	for _, p := range snap.Programs {
+		for _, slot := range p.Slots {
+			for _, l := range slot.Lives {
+				if !lives[l.ID] {
+					return fmt.Errorf("read state: life %s is missing", l.ID)
+				}
+			}
+		}
+	}
+	for _, l := range h.Lives {
+		if h.version(l.ID.Program, l.Generation) == nil {
+			return fmt.Errorf("read state: generation %d of %s is missing", l.Generation, l.ID.Program)
+		}
+	}
+	return nil
+}
+
+func (h *handover) version(program string, generation int) *savedVersion {
+	for i, v := range h.Versions {
+		if v.Program.Name == program && v.Generation == generation {
+			return &h.Versions[i]
+		}
+	}
+	return nil
+}
+
+// CheckState tells whether this build could go on from the state in r, which
+// another build has written: nil, or in one line why not. It touches nothing.
+func CheckState(r io.Reader) error {
+	_, _, err := readHandover(r)
+	return err
+}

@@ -1,0 +1,293 @@
+package supervisor
+
+import (
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"strconv"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/lastcall/lastcall/internal/control"
+	"github.com/lastcall/lastcall/internal/pool"
+	"github.com/lastcall/lastcall/internal/sock"
+	"github.com/lastcall/lastcall/internal/wire"
+)
+
+// Inherited returns the state that a predecessor in this process has left, nil
+// for none. It may be called once.
+func Inherited() io.ReadCloser {
+	fd, err := strconv.Atoi(os.Getenv(StateVariable))
+	if err != nil || fd < 3 {
+		return nil
+	}
+	_ = os.Unsetenv(StateVariable) // no child may take it for its own
+	unix.CloseOnExec(fd)
+	return os.NewFile(uintptr(fd), "state")
+}
+
+// Resume returns a supervisor whose Run goes on from the state in r, where the
+// one that wrote it has stopped: with its configuration, and all the rest. The
+// descriptors in it must be this process's.
+func Resume(r io.Reader, o Options) (*Supervisor, error) {
+	h, core, err := readHandover(r)
+	if err != nil {
+		return nil, err
+	}
+	// First of all, so that none reaches a child.
+	for _, fd := range h.descriptors() {
+		if err := closeOnExec(fd, true); err != nil {
+			return nil, fmt.Errorf("resume: descriptor %d: %w", fd, err)
+		}
+	}
+	s, err := New(h.Config, o)
+	if err != nil {
+		return nil, err
+	}
+	s.inherited, s.core, s.began = h, core, h.Began
+	s.terminal, s.names, s.upgrades, s.pending = h.Terminal, h.Names, h.Upgrades, h.Signals
+	return s, nil
+}
+
+// StateConfig returns the configuration in a state, for what is to be known of
+// it before Resume.
+func StateConfig(text io.Reader) (Config, error) {
+	h, _, err := readHandover(text)
+	if err != nil {
+		return Config{}, err
+	}
+	return h.Config, nil
+}
+
+// save returns the supervisor as it is.
+func (s *Supervisor) save() (*handover, error) {
+	core, err := s.core.Save()
+	if err != nil {
+		return nil, err
+	}
+	h := &handover{
+		Format: handoverFormat, Version: s.options.Version, Upgrades: s.upgrades + 1, Core: core, Config: s.config,
+		Began: s.began, Terminal: s.terminal, Names: s.names, Control: -1, Signals: s.pending,
+	}
+	if s.control != nil {
+		h.Control = descriptor(s.control.Conn())
+	}
+	for name, l := range s.listeners {
+		saved := savedListener{Name: name, Config: l.config, Closing: l.closing, Closed: l.closed}
+		saved.Socket = l.HandOver()
+		h.Listeners = append(h.Listeners, saved)
+	}
+	for _, of := range s.versions {
+		for generation, v := range of {
+			saved := savedVersion{Generation: generation, Program: v.Program, Pinned: -1}
+			if v.pinned != nil {
+				saved.Pinned = raw(v.pinned)
+			}
+			h.Versions = append(h.Versions, saved)
+		}
+	}
+	for _, l := range s.lives {
+		h.Lives = append(h.Lives, s.saveLife(l))
+	}
+	return h, nil
+}
+
+func (s *Supervisor) saveLife(l *life) savedLife {
+	saved := savedLife{
+		ID: l.id, Env: l.env, Channel: -1, Notify: -1, Tail: l.tail.last(),
+		Hello: l.hello, Spoke: l.spokeUp, Status: l.status, Cut: l.cut,
+	}
+	for generation, v := range s.versions[l.id.Program] {
+		if l.program == &v.Program {
+			saved.Generation = generation
+		}
+	}
+	if l.handed != nil {
+		saved.Process = *l.handed
+	}
+	if l.channel != nil {
+		saved.Channel = descriptor(l.channel.SyscallConn())
+	}
+	if l.notify != nil {
+		saved.Notify = descriptor(l.notify.SyscallConn())
+	}
+	for _, st := range l.streams {
+		saved.Streams = append(saved.Streams, savedStream{raw(st.pipe), st.part})
+	}
+	return saved
+}
+
+// descriptors are those that the state speaks of.
+func (h *handover) descriptors() []int {
+	all := []int{h.Control}
+	for _, l := range h.Listeners {
+		all = append(all, l.Socket.FD)
+	}
+	for _, v := range h.Versions {
+		all = append(all, v.Pinned)
+	}
+	for _, l := range h.Lives {
+		all = append(all, l.Process.Pidfd, l.Channel, l.Notify)
+		for _, st := range l.Streams {
+			all = append(all, st.Pipe)
+		}
+	}
+	var open []int
+	for _, fd := range all {
+		if fd >= 0 {
+			open = append(open, fd)
+		}
+	}
+	return open
+}
+
+// raw is the number of a file's descriptor, without what os.File.Fd does to it;
+// -1 once it is closed.
+func raw(f *os.File) int { return descriptor(f.SyscallConn()) }
+
+func descriptor(c syscall.RawConn, err error) int {
+	n := -1
+	if err == nil {
+		_ = c.Control(func(fd uintptr) { n = int(fd) })
+	}
+	return n
+}
+
+func closeOnExec(fd int, on bool) error {
+	flags := 0
+	if on {
+		flags = unix.FD_CLOEXEC
+	}
+	_, err := unix.FcntlInt(uintptr(fd), unix.F_SETFD, flags)
+	return err
+}
+
+// takeOver takes the listeners and the executables over.
+func (s *Supervisor) takeOver() error {
+	h := s.inherited
+	for _, saved := range h.Listeners {
+		l := &listener{config: saved.Config, name: saved.Name, closing: saved.Closing, closed: saved.Closed}
+		var err error
+		if l.Listener, err = sock.Adopt(saved.Socket); err != nil && !saved.Closed {
+			return fmt.Errorf("resume: %w", err)
+		}
+		s.listeners[saved.Name] = l
+	}
+	for _, saved := range h.Versions {
+		v := &version{Program: saved.Program}
+		if saved.Pinned >= 0 {
+			v.pinned = os.NewFile(uintptr(saved.Pinned), v.Path)
+		}
+		of := s.versions[v.Name]
+		if of == nil {
+			of = make(map[int]*version)
+			s.versions[v.Name] = of
+		}
+		of[saved.Generation] = v
+	}
+	return nil
+}
+
+// openControl takes over the operators' socket, or makes it.
+func (s *Supervisor) openControl() (*control.Server, error) {
+	if s.inherited != nil && s.inherited.Control >= 0 {
+		return control.Adopt(s.config.Socket, s.inherited.Control)
+	}
+	return control.Listen(s.config.Socket)
+}
+
+// resumeLives goes on with the processes, and with what was being asked about
+// them.
+func (s *Supervisor) resumeLives() error {
+	for _, saved := range s.inherited.Lives {
+		if err := s.resumeLife(saved); err != nil {
+			return fmt.Errorf("resume %s: %w", saved.ID, err)
+		}
+	}
+	snap := s.core.Snapshot()
+	for _, l := range snap.Listeners {
+		switch shell := s.listeners[l.Name]; {
+		case l.State == "quiesced" && !shell.closed:
+			s.quiesce(shell)
+		case shell.closing && !shell.closed:
+			s.letGoLater(shell)
+		}
+	}
+	for _, p := range snap.Programs {
+		for _, slot := range p.Slots {
+			for _, v := range slot.Lives {
+				s.resumeAsking(s.lives[v.ID], v)
+			}
+		}
+	}
+	return nil
+}
+
+func (s *Supervisor) resumeLife(saved savedLife) (err error) {
+	v := s.versions[saved.ID.Program][saved.Generation]
+	l := s.newLife(saved.ID, v)
+	l.env, l.hello, l.spokeUp, l.status, l.cut = saved.Env, saved.Hello, saved.Spoke, saved.Status, saved.Cut
+	l.tail.lines = saved.Tail
+	if saved.Channel >= 0 {
+		if l.channel, err = wire.OpenChannel(saved.Channel); err != nil {
+			return err
+		}
+	}
+	if saved.Notify >= 0 {
+		if l.notify, err = openUnixConn(saved.Notify); err != nil {
+			return err
+		}
+	}
+	for i, st := range saved.Streams {
+		to := s.options.Stdout
+		if i > 0 {
+			to = s.options.Stderr
+		}
+		if st.Pipe < 0 {
+			continue
+		}
+		if err := unix.SetNonblock(st.Pipe, true); err != nil {
+			return err
+		}
+		l.streams = append(l.streams, &stream{pipe: os.NewFile(uintptr(st.Pipe), "output"), to: to, part: st.Part})
+	}
+	if l.process, err = s.system.adopt(saved.Process); err != nil {
+		return err
+	}
+	s.attach(l)
+	return nil
+}
+
+// resumeAsking takes up the questions that the core waits for an answer to.
+func (s *Supervisor) resumeAsking(l *life, v pool.LifeView) {
+	switch {
+	case v.State == pool.LifeStarting:
+		said := l.spokeUp
+		s.watchReady(l)
+		if said {
+			s.endGuess(l)
+		}
+	case v.AtGate:
+		s.askGate(l)
+	}
+}
+
+func openUnixConn(fd int) (*net.UnixConn, error) {
+	f := os.NewFile(uintptr(fd), "notify")
+	if f == nil {
+		return nil, fmt.Errorf("descriptor %d is not valid", fd)
+	}
+	defer f.Close()
+	c, err := net.FilePacketConn(f)
+	if err != nil {
+		return nil, err
+	}
+	u, ok := c.(*net.UnixConn)
+	if !ok {
+		c.Close()
+		return nil, fmt.Errorf("descriptor %d is a %T, not a unix socket", fd, c)
+	}
+	return u, nil
+}

@@ -1,0 +1,315 @@
+package supervisor
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/lastcall/lastcall/internal/control"
+	"github.com/lastcall/lastcall/internal/pool"
+)
+
+// StateVariable is the environment variable by which a supervisor hands its
+// state to the executable that takes its place: a descriptor to read it from.
+const StateVariable = "LASTCALL_STATE"
+
+// proofTimeout bounds how long the new executable may take to say that it can
+// read the state.
+const proofTimeout = 10 * time.Second
+
+// An upgrade is the wish to have another executable take the place of this one.
+// It waits until no operator waits for an answer, which the other could not
+// give.
+type upgrade struct {
+	refused chan struct{} // closed if it was
+	err     error         // why, from then on
+	proving bool
+}
+
+// wantUpgrade notes the wish; two are one.
+func (s *Supervisor) wantUpgrade() *upgrade {
+	if s.upgrade == nil {
+		s.upgrade = &upgrade{refused: make(chan struct{})}
+	}
+	return s.upgrade
+}
+
+// refuseUpgrade ends the wish.
+func (s *Supervisor) refuseUpgrade(err error) {
+	s.log.Error("upgrade refused, nothing is changed", "err", err)
+	s.upgrade.err = err
+	close(s.upgrade.refused)
+	s.upgrade = nil
+}
+
+// settleUpgrade takes the next step of an upgrade, if there is one and it may
+// be taken.
+func (s *Supervisor) settleUpgrade() {
+	switch {
+	case s.upgrade == nil || s.upgrade.proving:
+	case s.options.Upgrade == nil:
+		s.refuseUpgrade(errors.New("upgrade: only the command lastcall can do that"))
+	case s.core.Phase() == pool.Stopping:
+		s.refuseUpgrade(errors.New("upgrade: it is stopping"))
+	case len(s.replies) == 0 && !s.core.Waiting():
+		s.prove()
+	}
+}
+
+// prove has the new executable read the state as it is now, in a process of its
+// own, before this one commits itself.
+func (s *Supervisor) prove() {
+	h, err := s.save()
+	if err != nil {
+		s.refuseUpgrade(err)
+		return
+	}
+	text, err := json.Marshal(h)
+	if err != nil {
+		s.refuseUpgrade(fmt.Errorf("upgrade: write state: %w", err))
+		return
+	}
+	s.upgrade.proving = true
+	path, args := s.executable, s.options.Upgrade
+	go func() {
+		ctx, cancel := context.WithTimeout(context.Background(), proofTimeout)
+		defer cancel()
+		cmd := exec.CommandContext(ctx, path, args...)
+		cmd.Args[0] = os.Args[0]
+		cmd.Stdin = bytes.NewReader(text)
+		out, err := cmd.CombinedOutput()
+		s.call(context.Background(), func() {
+			if err != nil {
+				said, _, _ := strings.Cut(strings.TrimSpace(string(out)), "\n")
+				s.refuseUpgrade(fmt.Errorf("upgrade: %s cannot go on from here: %w: %s", path, err, said))
+				return
+			}
+			s.upgrade.proving = false
+			if len(s.replies) == 0 && !s.core.Waiting() && s.core.Phase() != pool.Stopping {
+				s.replaceSelf()
+			}
+		})
+	}()
+}
+
+// replaceSelf executes the new executable in the place of this one: same pid,
+// children, descriptors, arguments, environment, directory. It returns only if
+// that failed, and then goes on as before.
+func (s *Supervisor) replaceSelf() {
+	s.log.Info("upgrading", "executable", s.executable)
+	s.quietReaders()
+	err := s.handOver()
+	if s.thaw(); err == nil {
+		err = errors.New("upgrade: it did not happen")
+	}
+	s.refuseUpgrade(err)
+}
+
+// quietReaders ends all goroutines that read what lives say: what they have
+// taken from the kernel is brought to the loop, and the rest stays there.
+func (s *Supervisor) quietReaders() {
+	for {
+		var open <-chan struct{}
+		for _, l := range s.lives {
+			l.interrupt()
+			for _, end := range l.ends {
+				select {
+				case <-end:
+				default:
+					open = end
+				}
+			}
+		}
+		if open == nil {
+			return
+		}
+		select {
+		case <-open:
+		case e := <-s.events:
+			s.step(e)
+		case call := <-s.calls:
+			call()
+		}
+	}
+}
+
+// interrupt makes all reading of what a life says end.
+func (l *life) interrupt() {
+	past := time.Unix(1, 0)
+	if l.channel != nil {
+		_ = l.channel.Interrupt() // it fails once the channel is closed
+	}
+	if l.notify != nil {
+		_ = l.notify.SetReadDeadline(past)
+	}
+	for _, st := range l.streams {
+		_ = st.pipe.SetReadDeadline(past)
+	}
+}
+
+// handOver writes the state down and executes. From the last look at the
+// signals to the exec one that comes is lost: some microseconds.
+func (s *Supervisor) handOver() error {
+	var processes []process
+	var lives []*life
+	for _, l := range s.lives {
+		if l.process != nil {
+			processes, lives = append(processes, l.process), append(lives, l)
+		}
+	}
+	handed, err := s.system.handOver(processes)
+	if err != nil {
+		return fmt.Errorf("upgrade: %w", err)
+	}
+	for i, l := range lives {
+		l.handed = &handed[i]
+	}
+	file, err := os.CreateTemp("", "lastcall-state-") // with the descriptor alone once it is unlinked
+	if err != nil {
+		return fmt.Errorf("upgrade: write state: %w", err)
+	}
+	defer file.Close()
+	if err := os.Remove(file.Name()); err != nil {
+		return fmt.Errorf("upgrade: write state: %w", err)
+	}
+	for first := true; first || len(s.signals) > 0; first = false {
+		if err := s.writeState(file); err != nil {
+			return err
+		}
+	}
+	env := append(without(os.Environ(), StateVariable), fmt.Sprintf("%s=%d", StateVariable, raw(file)))
+	return s.exec(env, raw(file))
+}
+
+func (s *Supervisor) writeState(file *os.File) error {
+	for len(s.signals) > 0 {
+		s.pending = append(s.pending, (<-s.signals).(syscall.Signal))
+	}
+	h, err := s.save()
+	if err != nil {
+		return err
+	}
+	text, err := json.Marshal(h)
+	if err == nil {
+		_, err = file.WriteAt(text, 0)
+	}
+	if err == nil {
+		err = file.Truncate(int64(len(text)))
+	}
+	if err == nil {
+		_, err = file.Seek(0, 0)
+	}
+	if err != nil {
+		return fmt.Errorf("upgrade: write state: %w", err)
+	}
+	return nil
+}
+
+// exec executes with the descriptors of the state open. No other child may be
+// forked meanwhile: it would inherit them.
+func (s *Supervisor) exec(env []string, state int) error {
+	h, err := s.save()
+	if err != nil {
+		return err
+	}
+	syscall.ForkLock.Lock()
+	defer syscall.ForkLock.Unlock()
+	keep := append(h.descriptors(), state)
+	for _, fd := range keep {
+		if err := closeOnExec(fd, false); err != nil {
+			return fmt.Errorf("upgrade: keep descriptor %d: %w", fd, err)
+		}
+	}
+	err = syscall.Exec(s.executable, os.Args, env)
+	for _, fd := range keep {
+		_ = closeOnExec(fd, true)
+	}
+	return fmt.Errorf("upgrade: execute %s: %w", s.executable, err)
+}
+
+// thaw goes on where quietReaders and handOver have stopped.
+func (s *Supervisor) thaw() {
+	sys, err := s.boot()
+	if err != nil {
+		s.log.Error("watch processes", "err", err) // it could at the start
+		return
+	}
+	s.system = sys
+	for _, l := range s.lives {
+		if l.handed == nil {
+			continue
+		}
+		if l.process, err = s.system.adopt(*l.handed); err != nil {
+			s.log.Error("adopt", "worker", l.id.Worker(), "err", err)
+			continue
+		}
+		l.handed = nil
+		s.resumeReading(l)
+		s.attach(l)
+	}
+}
+
+func (s *Supervisor) resumeReading(l *life) {
+	if l.channel != nil {
+		_ = l.channel.Resume()
+	}
+	if l.notify != nil {
+		_ = l.notify.SetReadDeadline(time.Time{})
+	}
+	for _, st := range l.streams {
+		_ = st.pipe.SetReadDeadline(time.Time{})
+	}
+}
+
+// doUpgrade carries out the operator's wish. If it comes true this process has
+// another executable before it could answer.
+func (s *Supervisor) doUpgrade(ctx context.Context) control.Verdict {
+	var u *upgrade
+	if !s.call(ctx, func() { u = s.wantUpgrade() }) {
+		return control.Verdict{Code: control.NotRunning, Text: "the supervisor has stopped"}
+	}
+	select {
+	case <-u.refused:
+		return control.Verdict{Code: control.Failed, Text: u.err.Error()}
+	case <-s.done:
+		return control.Verdict{Code: control.NotRunning, Text: "the supervisor has stopped"}
+	case <-ctx.Done():
+		return control.Verdict{Code: control.Failed, Text: ctx.Err().Error()}
+	}
+}
+
+// ownPath is where this process's executable was found, and a new one will be:
+// the name it was called by, which may be a link that will lead elsewhere, as
+// long as that is how it was found; /proc/self/exe follows a file that is moved.
+func ownPath() (string, error) {
+	exe, err := os.Executable()
+	if err != nil {
+		return "", fmt.Errorf("find own executable: %w", err)
+	}
+	if called, err := exec.LookPath(os.Args[0]); err == nil {
+		a, errA := os.Stat(called)
+		b, errB := os.Stat("/proc/self/exe")
+		if abs, err := filepath.Abs(called); err == nil && errA == nil && errB == nil && os.SameFile(a, b) {
+			return abs, nil
+		}
+	}
+	return strings.TrimSuffix(exe, " (deleted)"), nil
+}
+
+func without(env []string, name string) []string {
+	out := make([]string, 0, len(env))
+	for _, kv := range env {
+		if !strings.HasPrefix(kv, name+"=") {
+			out = append(out, kv)
+		}
+	}
+	return out
+}
