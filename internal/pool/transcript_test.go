@@ -19,7 +19,8 @@ var update = flag.Bool("update", false, "rewrite the transcripts")
 
 // TestTranscripts replays testdata/*.txt. A line "program NAME key=value..."
 // declares a program; a line "> EVENT" is one event, or "> +DURATION" lets time
-// pass, deadline by deadline; the lines below it are the actions that follow.
+// pass, deadline by deadline, and "> wait DURATION" unseen by the core; the
+// lines below it are the actions that follow.
 func TestTranscripts(t *testing.T) {
 	files, err := filepath.Glob("testdata/*.txt")
 	if err != nil || len(files) == 0 {
@@ -125,6 +126,14 @@ func (s *stage) play(words []string) {
 		s.pass(s.now.Add(d))
 		return
 	}
+	if words[0] == "wait" {
+		d, err := time.ParseDuration(words[1])
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		s.now = s.now.Add(d)
+		return
+	}
 	s.step(s.parse(words), "")
 }
 
@@ -182,6 +191,8 @@ func (s *stage) parse(w []string) Event {
 	switch w[0] {
 	case "begin":
 		return Begin{}
+	case "tick":
+		return Tick{}
 	case "hello":
 		return Hello{s.id(w[1])}
 	case "ready":
