@@ -47,6 +47,22 @@ race: ## all tests, with the race detector
 	@go test -race -timeout 4m ./...
 	@if [ -f examples/go.mod ]; then echo '== go test -race (examples)'; cd examples && go test -race -timeout 4m ./...; fi
 
+# How long make sim plays, and how long make fuzz tries each target.
+SIMTIME ?= 10m
+FUZZTIME ?= 30s
+
+.PHONY: sim
+sim: ## random schedules against the core, for SIMTIME (10m)
+	@go test -count=1 -timeout 0 -run '^TestSimulation$$' ./internal/pool -for $(SIMTIME) -seed $$(date +%s)00000 -v
+
+.PHONY: mutate
+mutate: ## plant faults in the core, one at a time; fails if the tests miss one; minutes
+	@go test -count=1 -timeout 30m -run '^TestMutations$$' ./internal/pool -mutate -v
+
+.PHONY: fuzz
+fuzz: ## every fuzz target, one after the other, for FUZZTIME (30s) each
+	@scripts/fuzz $(FUZZTIME)
+
 .PHONY: bench
 bench: ## the figures of bench/README.md; slow, and only worth reading on a quiet machine
 	@go test -run '^$$' -bench . -benchmem -count 3 .

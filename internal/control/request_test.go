@@ -4,8 +4,10 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"io"
 	"net/http"
 	"net/http/httptest"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -83,6 +85,56 @@ func TestOtherPathsAndMethods(t *testing.T) {
 			t.Errorf("%s: %d, want %d", request, w.Code, want)
 		}
 	}
+}
+
+// saying is a supervisor that says one thing.
+type saying struct {
+	status int
+	body   []byte
+}
+
+func (a saying) RoundTrip(*http.Request) (*http.Response, error) {
+	return &http.Response{StatusCode: a.status, Status: http.StatusText(a.status), Body: io.NopCloser(bytes.NewReader(a.body))}, nil
+}
+
+// Whatever a supervisor says, of whatever version: the first verdict in it is
+// the verdict, after it nothing is reported, and else there is an error.
+func FuzzReply(f *testing.F) {
+	f.Add(200, []byte(`{"progress":[{"worker":"web.2","state":"draining","left":7}]}`+"\n"+`{"verdict":{"code":5,"text":"cut"}}`))
+	f.Add(200, []byte(`{"levitate":1}{"verdict":{"code":0,"colour":"red"}}{"verdict":{"code":1}}`))
+	f.Add(200, []byte(`{"verdict":null}`))
+	f.Add(404, []byte(`{"code":4,"error":"no program or worker named x"}`))
+	f.Add(500, []byte("\x00"))
+	f.Fuzz(func(t *testing.T, status int, body []byte) {
+		c := &Client{&http.Client{Transport: saying{status, body}}}
+		reported := 0
+		v, err := c.Do(t.Context(), Request{Verb: "stop"}, func(p []Progress) { reported += min(1, len(p)) })
+		if err != nil && (err.Error() == "" || !reflect.ValueOf(v).IsZero()) {
+			t.Fatalf("%d %q: %v and %+v", status, body, err, v)
+		}
+		var want *Verdict
+		progress := 0
+		for lines := json.NewDecoder(bytes.NewReader(body)); want == nil && status == http.StatusOK; {
+			var u Update
+			if lines.Decode(&u) != nil {
+				break
+			}
+			if want = u.Verdict; want == nil && len(u.Progress) > 0 {
+				progress++
+			}
+		}
+		if (err == nil) != (want != nil) || want != nil && !reflect.DeepEqual(v, *want) || reported != progress {
+			t.Fatalf("%d %q: %+v, %v after %d reports; want %+v after %d", status, body, v, err, reported, want, progress)
+		}
+		for _, ask := range []func() error{
+			func() error { _, err := c.Status(t.Context()); return err },
+			func() error { _, err := c.Inflight(t.Context(), "web"); return err },
+		} {
+			if err := ask(); status != http.StatusOK && (err == nil || err.Error() == "") {
+				t.Fatalf("%d %q is taken for an answer", status, body)
+			}
+		}
+	})
 }
 
 // Whatever the bytes, the answer is either a refusal or a stream that ends

@@ -4,385 +4,297 @@ import (
 	"flag"
 	"fmt"
 	"math/rand/v2"
+	"os"
+	"runtime"
 	"slices"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 )
 
-var seeds = flag.Int("seeds", 3000, "how many random schedules TestSimulation plays")
+var (
+	seeds   = flag.Int("seeds", 6000, "how many random schedules TestSimulation plays")
+	first   = flag.Uint64("seed", 0, "the first of them")
+	playFor = flag.Duration("for", 0, "play schedules for so long, however many, and say how far it is")
+)
 
 // TestSimulation plays random schedules of readiness, endings, failures and
 // operators' commands against the core, with a clock of its own, and checks
-// after every step what must always be true.
+// after every step all that must always be true (see invariants). Of a schedule
+// that breaks an invariant it prints what is left when nothing more can be left
+// out; put below testdata it is a transcript.
 func TestSimulation(t *testing.T) {
-	for seed := range uint64(*seeds) {
-		s := newSim(seed)
-		if err := s.run(); err != nil {
-			t.Fatalf("seed %d: %v\n%s", seed, err, strings.Join(s.story, "\n"))
+	var played atomic.Uint64
+	var failed atomic.Bool
+	began := time.Now()
+	more := func(n uint64) bool {
+		if *playFor > 0 {
+			return time.Since(began) < *playFor
 		}
+		return n < uint64(*seeds)
 	}
-}
-
-type sim struct {
-	rand     *rand.Rand
-	programs []Program
-	pool     *Pool
-	now      time.Time
-	story    []string
-	lives    map[ID]*simLife
-	order    []ID // of lives that have not ended
-	quiet    []string
-	replies  map[int]int
-	tokens   int
-	spawned  int
-	stopping bool // the final stop was asked for, or decided
-	finished bool
-	err      error
-	carry    func(*Pool) *Pool // called after each step
-}
-
-type simLife struct {
-	hello, ready, asked, killed, gate, signal, told bool
-}
-
-func newSim(seed uint64) *sim {
-	r := rand.New(rand.NewPCG(seed, 1))
-	s := &sim{
-		rand: r, now: time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC),
-		lives: make(map[ID]*simLife), replies: make(map[int]int),
-	}
-	base := Program{
-		StopSignal: 15, ReadyTimeout: 5 * time.Second, DrainTimeout: 3 * time.Second, UnwindTimeout: 200 * time.Millisecond,
-		StopTimeout: time.Second, MaxRestarts: 4, RestartWindow: 20 * time.Second, MaxSurge: 1,
-	}
-	helper, web, api := base, base, base
-	helper.Name, helper.Workers, helper.StopCommand = "redis", 1, r.IntN(2) == 0
-	web.Name, web.Workers, web.DependsOn, web.Listeners = "web", 1+r.IntN(4), []string{"redis"}, []string{"web"}
-	web.Gated, web.MaxSurge, web.MaxDraining = r.IntN(2) == 0, r.IntN(3), r.IntN(3)
-	api.Name, api.Workers, api.DependsOn, api.Listeners = "api", 1+r.IntN(2), []string{"redis", "web"}, []string{"web", "api"}
-	s.programs = []Program{helper, web, api}[:1+r.IntN(3)]
-	s.pool = New(s.programs, seed)
-	return s
-}
-
-func (s *sim) run() error {
-	s.step(Begin{})
-	for range 300 {
-		if s.finished || s.err != nil {
-			break
-		}
-		s.random()
-	}
-	if s.err == nil && !s.finished && !s.stopping {
-		s.rest()
-	}
-	if s.err == nil && !s.finished {
-		s.command(Stop{Token: s.token(), Slot: -1})
-		s.obey()
-	}
-	if s.err != nil {
-		return s.err
-	}
-	for token := 1; token <= s.tokens; token++ {
-		if s.replies[token] != 1 {
-			return fmt.Errorf("command %d got %d replies", token, s.replies[token])
-		}
-	}
-	return nil
-}
-
-// rest lets everything come up, or end, that is on its way: then no command may
-// be left without its reply.
-func (s *sim) rest() {
-	for range 1000 {
-		if s.finished || s.err != nil || s.stopping || s.pool.phase == Stopping {
-			return
-		}
-		moved := false
-		for _, id := range slices.Clone(s.order) {
-			l := s.lives[id]
-			switch {
-			case l == nil:
-			case l.asked || l.signal || l.killed || l.told:
-				s.gone(id, Exit{})
-				moved = true
-			case l.gate:
-				l.gate = false
-				s.step(GateOpen{id})
-				moved = true
-			case !l.ready:
-				l.ready = true
-				s.step(Ready{id})
-				moved = true
+	var players sync.WaitGroup
+	for range runtime.GOMAXPROCS(0) {
+		players.Go(func() {
+			for n := played.Add(1) - 1; more(n) && !failed.Load(); n = played.Add(1) - 1 {
+				if *playFor > 0 && n%20000 == 0 {
+					fmt.Fprintf(os.Stderr, "%6v  %d schedules\n", time.Since(began).Round(time.Second), n)
+				}
+				s, broken := randomSchedule(*first + n)
+				if broken != nil && failed.CompareAndSwap(false, true) {
+					t.Error(explain(*first+n, s, broken))
+				}
 			}
-			if moved {
+		})
+	}
+	players.Wait()
+}
+
+// explain makes the report of a schedule that broke an invariant.
+func explain(seed uint64, s schedule, broken *breach) string {
+	small := shrink(s, func(try schedule) bool {
+		b := try.play().broken
+		return b != nil && b.invariant == broken.invariant
+	})
+	w := small.play()
+	return fmt.Sprintf("seed %d breaks %q after %d moves; of them %d are needed:\n\n%s\n%v\n",
+		seed, broken.invariant, len(s.moves), len(small.moves), w.transcript(), w.broken)
+}
+
+// A schedule is some programs and what happens to them. It is data, so that it
+// can be played again with parts of it left out.
+type schedule struct {
+	programs []string // as in a transcript
+	moves    []move
+}
+
+// A move is one thing that happens. It names a life by its slot and how many
+// older ones live there, not by its number: so it keeps its meaning when moves
+// before it are left out. One that is not possible when its turn comes does
+// nothing.
+type move struct {
+	what    string // the event's name in a transcript
+	program string
+	slot    int
+	nth     int
+	number  int
+	now     bool          // or hard
+	after   time.Duration // passes before, unseen by the core
+}
+
+// play plays the moves, and what must be possible from every state after them.
+func (s schedule) play() *world { return s.playIn(newWorld(s.programs)) }
+
+func (s schedule) playIn(w *world) *world {
+	w.guarded(func() {
+		w.step(Begin{})
+		for _, m := range s.moves {
+			w.play(m)
+		}
+		w.end()
+	})
+	return w
+}
+
+// randomSchedule makes up a schedule while it plays it, and says what it broke.
+func randomSchedule(seed uint64) (schedule, *breach) {
+	r := rand.New(rand.NewPCG(seed, 1))
+	s := schedule{programs: randomPrograms(r)}
+	w := newWorld(s.programs)
+	w.guarded(func() {
+		w.step(Begin{})
+		for range 300 {
+			if w.done() {
 				break
 			}
+			m := w.random(r)
+			s.moves = append(s.moves, m)
+			w.play(m)
 		}
-		if moved {
+		w.end()
+	})
+	return s, w.broken
+}
+
+// shrink returns the schedule with as many of its programs and moves left out
+// as can be while still holds of it: runs of moves first, halving their length
+// down to single ones, until no one and no two can go; then the time before each.
+func shrink(s schedule, still func(schedule) bool) schedule {
+	for n := 1; n < len(s.programs); n++ {
+		if try := (schedule{s.programs[:n], s.moves}); still(try) {
+			s = try
+		}
+	}
+	for size := max(1, len(s.moves)/2); ; size = max(1, size/2) {
+		smaller := false
+		for at := 0; at < len(s.moves); {
+			if try := s.without(at, size); still(try) {
+				s, smaller = try, true
+			} else {
+				at += size
+			}
+		}
+		if size > 1 || smaller {
 			continue
 		}
-		d, ok := s.pool.Deadline()
+		less, ok := withoutTwo(s, still)
 		if !ok {
 			break
 		}
-		s.now = d
-		s.step(Tick{})
+		s = less
 	}
-	for token := 1; token <= s.tokens; token++ {
-		if s.replies[token] != 1 {
-			s.fail("at rest command %d has %d replies", token, s.replies[token])
+	for i := range s.moves {
+		try := schedule{s.programs, slices.Clone(s.moves)}
+		if try.moves[i].after = 0; still(try) {
+			s = try
 		}
 	}
+	return s
 }
 
-// obey lets every life do nothing but end when it is killed: a stop must then
-// finish within the sum of its deadlines.
-func (s *sim) obey() {
-	limit := s.now.Add(time.Minute)
-	for !s.finished && s.err == nil {
-		switch i := slices.IndexFunc(s.order, func(id ID) bool { return s.lives[id].killed }); {
-		case i >= 0:
-			s.gone(s.order[i], Exit{Signal: 9})
-		case len(s.quiet) > 0:
-			s.quiesced()
-		default:
-			d, ok := s.pool.Deadline()
-			if !ok {
-				s.fail("a stop waits for nothing, with %d lives left", len(s.order))
-				return
+func (s schedule) without(at, n int) schedule {
+	return schedule{s.programs, slices.Concat(s.moves[:at], s.moves[min(at+n, len(s.moves)):])}
+}
+
+// withoutTwo leaves out two moves of which neither can go alone: a command, and
+// what makes good for it.
+func withoutTwo(s schedule, still func(schedule) bool) (schedule, bool) {
+	for i := range s.moves {
+		for j := i; j < len(s.moves)-1; j++ {
+			if try := s.without(i, 1).without(j, 1); still(try) {
+				return try, true
 			}
-			s.now = d
-			s.step(Tick{})
-		}
-		if s.now.After(limit) {
-			s.fail("a stop takes longer than its deadlines")
 		}
 	}
+	return s, false
 }
 
-func (s *sim) token() int { s.tokens++; return s.tokens }
-
-func (s *sim) fail(format string, args ...any) {
-	if s.err == nil {
-		s.err = fmt.Errorf(format, args...)
+func randomPrograms(r *rand.Rand) []string {
+	maybe := func(text string) string {
+		if r.IntN(2) == 0 {
+			return text
+		}
+		return ""
 	}
+	return []string{
+		fmt.Sprintf("program redis workers=%d", 1+r.IntN(5)/4) + maybe(" stop_command"),
+		fmt.Sprintf("program web workers=%d listen=web depends_on=redis max_surge=%d max_draining=%d", 1+r.IntN(4), r.IntN(3), r.IntN(3)) +
+			maybe(" gated") + maybe(" stop_command"),
+		fmt.Sprintf("program api workers=%d listen=web,api depends_on=redis,web", 1+r.IntN(2)) + maybe(" gated"),
+	}[:1+r.IntN(3)]
 }
 
-// random plays one random thing.
-func (s *sim) random() {
-	switch n := s.rand.IntN(100); {
-	case n < 60 && len(s.order) > 0:
-		s.randomLife(s.order[s.rand.IntN(len(s.order))])
-	case n < 65:
-		s.quiesced()
+// random makes up what may happen next.
+func (w *world) random(r *rand.Rand) move {
+	var late time.Duration
+	if r.IntN(8) == 0 {
+		late = time.Duration(1+r.IntN(3000)) * time.Millisecond
+	}
+	switch n := r.IntN(100); {
+	case n < 60 && len(w.alive) > 0:
+		m := w.randomLife(r, w.alive[r.IntN(len(w.alive))])
+		m.after = late
+		return m
+	case n < 66:
+		return move{what: "quiesced", after: late}
 	case n < 90:
-		d, ok := s.pool.Deadline()
-		if !ok || s.rand.IntN(3) == 0 {
-			d = s.now.Add(time.Duration(s.rand.IntN(1000)) * time.Millisecond)
+		if r.IntN(3) == 0 {
+			return move{what: "tick", after: time.Duration(1+r.IntN(1000)) * time.Millisecond}
 		}
-		s.now = d
-		s.step(Tick{})
-	default:
-		s.randomCommand()
+		return move{what: "deadline"}
+	case n < 92:
+		return move{what: "nonsense", number: r.IntN(8)}
 	}
+	return w.randomCommand(r)
 }
 
-func (s *sim) randomLife(id ID) {
-	l := s.lives[id]
-	n := s.rand.IntN(20)
+// randomLife makes up what a life may do: the usual more often than the rest.
+func (w *world) randomLife(r *rand.Rand, p *process) move {
+	m := move{program: p.id.Program, slot: p.id.Slot, nth: w.nth(p), number: r.IntN(2)}
+	n := r.IntN(20)
 	switch {
-	case l.killed && n > 0:
-		s.gone(id, Exit{Signal: 9})
-	case !l.hello && !l.ready && n < 8:
-		l.hello = true
-		s.step(Hello{id})
-	case !l.ready && n < 18:
-		l.ready = true
-		s.step(Ready{id})
-	case l.asked && n < 6:
-		s.step(Closed{id, []string{"web", "api"}[:1+s.rand.IntN(2)]})
-	case l.asked && n < 10:
-		s.step(Drained{id, s.rand.IntN(2)})
-	case l.gate && n < 15:
-		l.gate = false
-		s.step(GateOpen{id})
-	case l.asked || l.signal:
-		s.gone(id, Exit{Code: s.rand.IntN(2)})
+	case p.killed && n > 0:
+		m.what = "gone"
+	case !p.hello && !p.saidReady && n < 7:
+		m.what = "hello"
+	case !p.saidReady && n < 17:
+		m.what = "ready"
+	case p.told && n < 4:
+		m.what = "closed"
+	case p.asked && !p.drained && n < 9:
+		m.what = "drained"
+	case p.atGate && n < 14:
+		m.what = "gate_open"
+	case p.command && n < 5:
+		m.what = "command_failed"
+	case p.told:
+		m.what = "gone"
 	case n == 19:
-		s.gone(id, Exit{Code: 1})
+		m.what, m.number = "gone", 1
 	case n == 18:
-		s.step(Exited{id})
+		m.what = "exited"
+	default:
+		m.what = []string{"hello", "closed", "drained"}[r.IntN(3)]
 	}
+	return m
 }
 
-func (s *sim) randomCommand() {
-	program, slot := s.programs[s.rand.IntN(len(s.programs))].Name, s.rand.IntN(4)-1
-	switch n := s.rand.IntN(40); {
-	case n < 6:
-		s.command(Stop{s.token(), program, slot, n == 0})
-	case n < 14:
-		s.command(Start{s.token(), program, slot})
-	case n < 24:
-		s.command(Restart{s.token(), program, slot, n < 16})
-	case n < 30:
-		s.command(Restart{s.token(), "", -1, false})
-	case n < 36:
-		s.command(Scale{s.token(), program, s.rand.IntN(5)})
-	case n == 36:
-		s.command(Stop{s.token(), "", -1, s.rand.IntN(2) == 0})
+func (w *world) randomCommand(r *rand.Rand) move {
+	m := move{program: w.programs[r.IntN(len(w.programs))].Name, slot: r.IntN(4) - 1}
+	switch n := r.IntN(40); {
+	case n < 7:
+		m.what, m.now = "stop", n == 0
+	case n < 15:
+		m.what = "start"
+	case n < 25:
+		m.what, m.now = "restart", n < 17
+	case n < 31:
+		m.what, m.program, m.slot = "restart", "", -1
+	case n < 38:
+		m.what, m.number = "scale", r.IntN(5)
+	case n == 38:
+		m.what, m.program, m.slot, m.now = "stop", "", -1, r.IntN(2) == 0
+	default:
+		m.what, m.program, m.slot = "start", "", -1
 	}
+	return m
 }
 
-func (s *sim) command(e Event) {
-	if stop, ok := e.(Stop); ok && stop.Program == "" {
-		s.stopping = true
-	}
-	s.step(e)
-}
-
-func (s *sim) quiesced() {
-	if len(s.quiet) > 0 {
-		name := s.quiet[0]
-		s.quiet = s.quiet[1:]
-		s.step(Quiesced{name})
-	}
-}
-
-func (s *sim) gone(id ID, e Exit) {
-	s.order = slices.DeleteFunc(s.order, func(other ID) bool { return other == id })
-	delete(s.lives, id)
-	s.step(Gone{id, e})
-}
-
-func (s *sim) step(e Event) {
-	s.story = append(s.story, fmt.Sprintf("%v %T%+v", s.now.Format("04:05.000"), e, e))
-	for _, a := range s.pool.Step(s.now, e) {
-		s.story = append(s.story, "    "+render(a))
-		s.check(a)
-	}
-	if d, ok := s.pool.Deadline(); ok && !d.After(s.now) && !s.finished {
-		s.fail("a deadline is in the past after a step")
-	}
-	if s.carry != nil {
-		s.pool = s.carry(s.pool)
-	}
-}
-
-// check holds one action against what must always be true, and plays its part.
-func (s *sim) check(a Action) {
-	if s.finished {
-		s.fail("%T after the end", a)
-	}
-	switch a := a.(type) {
-	case Spawn:
-		s.checkSpawn(a)
-	case Ask:
-		s.checkAsked(a.ID)
-		s.with(a.ID, func(l *simLife) { l.asked = true })
-	case Signal:
-		s.with(a.ID, func(l *simLife) { l.signal = true })
-		s.checkAsked(a.ID)
-	case RunStopCommand:
-		s.checkAsked(a.ID)
-	case AskGate:
-		s.with(a.ID, func(l *simLife) { l.gate = true })
-	case Quit:
-		s.with(a.ID, func(*simLife) {})
-	case Cut:
-		s.with(a.ID, func(*simLife) {})
-	case Kill:
-		s.with(a.ID, func(l *simLife) {
-			if l.killed {
-				s.fail("%s is killed twice", a.ID)
-			}
-			l.killed = true
-		})
-	case Quiesce:
-		s.quiet = append(s.quiet, a.Listener)
-	case GaveUp:
-		if s.spare(a.Program) == 0 {
-			s.stopping = true
+// The report of a broken invariant can be put below testdata as it is.
+func TestScheduleIsATranscript(t *testing.T) {
+	for seed := range uint64(50) {
+		s, broken := randomSchedule(seed)
+		if broken != nil {
+			t.Fatal(explain(seed, s, broken))
 		}
-	case Became:
-		if a.State == LifeGone && s.pool.phase == Stopping {
-			s.stopping = true // the core decided it
+		text := s.play().transcript()
+		if again := string(replay(t, []byte(text), func(p *Pool) *Pool { return p })); again != text {
+			t.Fatalf("seed %d: played\n%s\nreplayed\n%s", seed, text, again)
 		}
-	case Reply:
-		s.replies[a.Token]++
-	case Finish:
-		s.finished = true
 	}
 }
 
-func (s *sim) with(id ID, f func(*simLife)) {
-	l := s.lives[id]
-	if l == nil {
-		s.fail("an action names %s, which has ended", id)
-		return
-	}
-	f(l)
-}
-
-func (s *sim) checkSpawn(a Spawn) {
-	if s.stopping {
-		s.fail("%s starts though all is stopping", a.ID)
-	}
-	if s.lives[a.ID] != nil || a.ID.Life <= s.spawned {
-		s.fail("the number of %s is not new", a.ID)
-	}
-	s.spawned = a.ID.Life
-	s.lives[a.ID] = &simLife{}
-	s.order = append(s.order, a.ID)
-	p := s.program(a.ID.Program)
-	fresh := 0 // lives that are not on their way out
-	for _, slot := range s.pool.program(p.Name).slots {
-		for i, l := range slot.lives {
-			if !l.leaving() && i > 0 && !slot.lives[i-1].leaving() {
-				fresh++
+// What shrink leaves shows what it was asked for, and no move of it can go.
+func TestShrink(t *testing.T) {
+	killed := func(s schedule) bool { return strings.Contains(s.play().transcript(), "\nkill web.0#") }
+	for seed := range uint64(1000) {
+		s, _ := randomSchedule(seed)
+		if len(s.moves) < 100 || !killed(s) {
+			continue
+		}
+		small := shrink(s, killed)
+		if !killed(small) || len(small.moves) > 10 {
+			t.Errorf("of %d moves %d are left:\n%s", len(s.moves), len(small.moves), small.play().transcript())
+		}
+		for i := range small.moves {
+			less := schedule{small.programs, slices.Concat(small.moves[:i], small.moves[i+1:])}
+			if killed(less) {
+				t.Errorf("move %d of %d is not needed:\n%s", i, len(small.moves), small.play().transcript())
 			}
 		}
-	}
-	if fresh > max(1, p.MaxSurge) {
-		s.fail("%d lives above the number of workers, more than max_surge", fresh)
-	}
-}
-
-// checkAsked: nothing is asked to end that another needs, and a roll asks
-// nobody who serves before his successor serves.
-func (s *sim) checkAsked(id ID) {
-	pr, slot, l := s.pool.life(id)
-	again := true
-	s.with(id, func(sl *simLife) { again, sl.told = sl.told, true })
-	if l == nil || again {
 		return
 	}
-	if l.why == "roll" && pr.MaxSurge > 0 && (slot.serving() == nil || slot.serving() == l) {
-		s.fail("%s is asked to end before its successor is ready", id)
-	}
-	for _, user := range pr.dependants {
-		if (s.stopping || pr.held && id.Slot < pr.wanted) && !l.exited && (!slot.stopped || !pr.spared()) && !user.down() {
-			s.fail("%s is asked to end while %s, which needs it, lives", id, user.Name)
-		}
-	}
-}
-
-func (s *sim) spare(name string) int {
-	n := 0
-	pr := s.pool.program(name)
-	for _, slot := range pr.slots[:pr.wanted] {
-		if !slot.failed && !slot.stopped {
-			n++
-		}
-	}
-	return n
-}
-
-func (s *sim) program(name string) Program {
-	return s.programs[slices.IndexFunc(s.programs, func(p Program) bool { return p.Name == name })]
-}
-
-func (pr *program) spared() bool {
-	return slices.ContainsFunc(pr.slots, func(o *slot) bool { return o.current() != nil })
+	t.Fatal("no schedule kills web.0")
 }

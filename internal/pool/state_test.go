@@ -5,8 +5,6 @@ import (
 	"strings"
 	"testing"
 	"time"
-
-	"github.com/google/go-cmp/cmp"
 )
 
 // carried returns the pool as it is after it was written down and read again.
@@ -31,26 +29,25 @@ func carried(t *testing.T, p *Pool) *Pool {
 	return q
 }
 
-// A pool that is carried to another process after every step does what it
+// A pool that is carried to another process before every step does what it
 // would have done.
 func TestCarriedPoolGoesOn(t *testing.T) {
 	times := 0
-	for seed := range uint64(300) {
-		a, b := newSim(seed), newSim(seed)
-		b.carry = func(p *Pool) *Pool {
+	for seed := range uint64(200) {
+		s, broken := randomSchedule(seed)
+		if broken != nil {
+			t.Fatal(explain(seed, s, broken))
+		}
+		w := newWorld(s.programs)
+		w.carry = func(p *Pool) *Pool {
 			q := carried(t, p)
 			if q != p {
 				times++
 			}
 			return q
 		}
-		for _, s := range []*sim{a, b} {
-			if err := s.run(); err != nil {
-				t.Fatalf("seed %d: %v\n%s", seed, err, strings.Join(s.story, "\n"))
-			}
-		}
-		if diff := cmp.Diff(a.story, b.story); diff != "" {
-			t.Fatalf("seed %d (-stayed +carried):\n%s", seed, diff)
+		if s.playIn(w); w.broken != nil {
+			t.Fatalf("seed %d: %v\n%s", seed, w.broken, w.transcript())
 		}
 	}
 	if times < 1000 {

@@ -21,7 +21,8 @@ var update = flag.Bool("update", false, "rewrite the transcripts")
 // TestTranscripts replays testdata/*.txt. A line "program NAME key=value..."
 // declares a program, or changes it for the next reload, and "without NAME"
 // leaves one out of it; a line "> EVENT" is one event, or "> +DURATION" lets time
-// pass, deadline by deadline; the lines below it are the actions that follow.
+// pass, deadline by deadline, and "> wait DURATION" unseen by the core; the
+// lines below it are the actions that follow.
 func TestTranscripts(t *testing.T) { checkTranscripts(t, func(p *Pool) *Pool { return p }) }
 
 // checkTranscripts replays them; carry is called after each step.
@@ -151,6 +152,10 @@ func (s *stage) play(words []string) {
 		s.pass(s.now.Add(s.duration(d)))
 		return
 	}
+	if words[0] == "wait" {
+		s.now = s.now.Add(s.duration(words[1]))
+		return
+	}
 	s.step(s.parse(words), "")
 }
 
@@ -209,6 +214,8 @@ func (s *stage) parse(w []string) Event {
 	switch w[0] {
 	case "begin":
 		return Begin{}
+	case "tick":
+		return Tick{}
 	case "hello":
 		return Hello{s.id(w[1])}
 	case "ready":

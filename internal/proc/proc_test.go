@@ -189,3 +189,23 @@ func TestParseOrder(t *testing.T) {
 		}
 	}
 }
+
+// What is understood can be said again, and means the same.
+func FuzzParseOrder(f *testing.F) {
+	for _, s := range []string{"2 1:2:3,4 /a b/ c", "0 - /x", "00 - ", "+1 - x", "-1 - x", "9999999999999999999 - x", "1  x", "\x00 \xff \n"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		o, err := parseOrder(s)
+		if err != nil {
+			if o != (order{}) {
+				t.Fatalf("%q: %v and %+v", s, err, o)
+			}
+			return
+		}
+		again, err := parseOrder(strings.TrimPrefix(o.encode(), orderVariable+"="))
+		if err != nil || again != o || o.files < 0 || strings.Contains(o.user, " ") {
+			t.Fatalf("%q is %+v, and said again %+v, %v", s, o, again, err)
+		}
+	})
+}

@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"bytes"
 	"encoding/json"
 	"reflect"
 	"strings"
@@ -124,5 +125,20 @@ func FuzzDecode(f *testing.F) {
 			cmp.Transformer("none", func(in []string) []string { return append([]string(nil), in...) })); err != nil || diff != "" {
 			t.Fatalf("%q: %v (-first +second):\n%s", b, err, diff)
 		}
+		if at := bytes.IndexByte(again, '{'); len(again) < MaxMessage-100 {
+			newer := string(again[:at+1]) + `"levitate":[1,{"drain":2}],` + string(again[at+1:])
+			if n, err := Decode([]byte(newer)); err != nil || !reflect.DeepEqual(m, n) && cmp.Diff(again, encoded(t, n)) != "" {
+				t.Fatalf("%s: %v, %+v; a field that is not known changes %+v", newer, err, n, m)
+			}
+		}
 	})
+}
+
+func encoded(t *testing.T, m Message) []byte {
+	t.Helper()
+	b, err := json.Marshal(m)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
 }

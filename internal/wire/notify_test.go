@@ -39,6 +39,9 @@ func FuzzParseNotify(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, b []byte) {
 		n := ParseNotify(b)
+		if more := ParseNotify([]byte("X_LEVITATE=1\nREADY\n" + string(b) + "\nBARRIER=1")); more != n {
+			t.Fatalf("%q: %+v, and with keys that are not known %+v", b, n, more)
+		}
 		if !utf8.ValidString(n.Status) || strings.Contains(n.Status, "\n") {
 			t.Fatalf("%q: status %q", b, n.Status)
 		}

@@ -1,0 +1,571 @@
+package pool
+
+import (
+	"reflect"
+	"slices"
+	"time"
+)
+
+// An invariant is one thing that must always be true. each looks at an action
+// before the world believes it, after at the whole step.
+type invariant struct {
+	rule  string
+	each  func(w *world, a Action)
+	after func(w *world, e *entry)
+}
+
+// invariants returns all of them. Three more are checked by end, since they
+// are about what can still happen: a stop finishes within the sum of its
+// deadlines, at rest all that is wanted serves, every command has its reply.
+func invariants() []invariant {
+	return []invariant{
+		{rule: "no action names a life whose end was reported", each: aboutTheLiving},
+		{rule: "the number of a life is new, and greater than all before", each: newNumber},
+		{rule: "a life goes from state to state as the diagram says", each: byTheDiagram},
+		{rule: "no KILL before that life's own deadline", each: notKilledEarly},
+		{rule: "no deadline of a life is missed", after: noneLate},
+		{rule: "no start once stopping", each: noStartOnceStopping},
+		{rule: "nothing starts before what it depends on serves", each: startOrder},
+		{rule: "no slot starts before its backoff has passed, and no later", each: backoff, after: backoffEnds},
+		{rule: "no helper is asked to stop while a dependant lives, whoever asks", each: helpersLast},
+		{rule: "a ready life is replaced only when its successor is ready", each: successorFirst},
+		{rule: "never more than max_surge lives above the number of workers", after: surge},
+		{rule: "where max_surge is 0 the old life ends before the new one starts", each: stopFirst},
+		{rule: "never more than max_draining replaced lives drain", each: maxDraining},
+		{rule: "a roll ends with all slots on the new generation, or all on the old", after: transaction},
+		{rule: "a life is asked to end in the way it understands, once", each: askedWell},
+		{rule: "a life at its gate is let go when the gate opens or its deadline passes", each: gateFirst},
+		{rule: "a listener is quiesced when its last user ends, and closed when nobody holds it", each: listenerLast, after: closedAtOnce},
+		{rule: "on a stop whom nobody needs is asked as soon as its queue is empty, or serves nobody", after: askedInTime},
+		{rule: "stop --now waits for nobody's work", after: nowIsNow},
+		{rule: "who has drained and holds is at its gate, or is let go", after: noneForgotten},
+		{rule: "a restart that is done has replaced every life there was", each: allReplaced},
+		{rule: "every death that nobody asked for counts, but the one that fails a roll", after: deathsCount},
+		{rule: "nobody who serves is asked to end while its queue empties", each: queueFirst},
+		{rule: "no command gets a second reply", each: oneReply},
+		{rule: "the final verdict is no better and no worse than what happened", each: verdictIsTrue},
+		{rule: "nothing follows the end, and nothing lives then", each: endIsTheEnd},
+		{rule: "an impossible event is recorded and changes nothing", after: nonsenseIgnored},
+		{rule: "after a step no deadline is in the past", after: deadlineAhead},
+		{rule: "the same events give the same actions", after: twin},
+		{rule: "after a step nothing is left to do until something happens", after: settled},
+	}
+}
+
+// order tells whether an action is one that a process feels.
+func order(a Action) bool {
+	switch a.(type) {
+	case Ask, AskGate, RunStopCommand, Signal, Cut, Quit, Kill:
+		return true
+	}
+	return false
+}
+
+// asks returns the life that an action is the first to ask to end.
+func (w *world) asks(a Action) *process {
+	switch a.(type) {
+	case Ask, AskGate, RunStopCommand, Signal:
+		if p := w.process(idOf(a)); p != nil && !p.told {
+			return p
+		}
+	}
+	return nil
+}
+
+func aboutTheLiving(w *world, a Action) {
+	if p := w.process(idOf(a)); order(a) && (p == nil || p.ending) {
+		w.fail("no action names a life whose end was reported", "%s", render(a))
+	}
+}
+
+func newNumber(w *world, a Action) {
+	if s, ok := a.(Spawn); ok && s.ID.Life <= w.spawned {
+		w.fail("the number of a life is new, and greater than all before", "%s after %d", s.ID, w.spawned)
+	}
+}
+
+func byTheDiagram(w *world, a Action) {
+	b, ok := a.(Became)
+	if !ok {
+		return
+	}
+	const rule = "a life goes from state to state as the diagram says"
+	p := w.process(b.ID)
+	if p == nil {
+		w.fail(rule, "%s, which does not live, is %s", b.ID, b.State)
+		return
+	}
+	next := map[State][]State{
+		LifeStarting: {LifeReady, LifeDraining, LifeCutting},
+		LifeReady:    {LifeDraining},
+		LifeDraining: {LifeCutting},
+		LifeCutting:  {LifeStuck},
+	}[p.state]
+	if b.State == LifeGone && p.ending || slices.Contains(next, b.State) && !p.ending {
+		return
+	}
+	w.fail(rule, "%s goes from %s to %s", b.ID, p.state, b.State)
+}
+
+func notKilledEarly(w *world, a Action) {
+	p := w.process(idOf(a))
+	if _, ok := a.(Kill); !ok || p == nil {
+		return
+	}
+	switch {
+	case p.killed:
+		w.fail("no KILL before that life's own deadline", "%s is killed twice", p.id)
+	case p.due.IsZero() || p.due.After(w.now):
+		w.fail("no KILL before that life's own deadline", "%s is killed %v early", p.id, p.due.Sub(w.now))
+	}
+}
+
+func noneLate(w *world, _ *entry) {
+	for _, p := range w.alive {
+		if !p.due.IsZero() && !p.due.After(w.now) && !w.finished {
+			w.fail("no deadline of a life is missed", "%s, %s, is %v over its own", p.id, p.state, w.now.Sub(p.due))
+		}
+		if p.ending {
+			w.fail("no deadline of a life is missed", "the end of %s was not noticed", p.id)
+		}
+	}
+}
+
+func noStartOnceStopping(w *world, a Action) {
+	s, ok := a.(Spawn)
+	last := w.story[len(w.story)-1].event
+	if stop, now := last.(Stop); ok && (w.before == Stopping || now && stop.Program == "") {
+		w.fail("no start once stopping", "%s starts", s.ID)
+	}
+}
+
+func startOrder(w *world, a Action) {
+	s, ok := a.(Spawn)
+	if !ok {
+		return
+	}
+	for _, need := range w.program(s.ID).DependsOn {
+		if !w.serves(need, -1) || !w.up[need] {
+			w.fail("nothing starts before what it depends on serves", "%s starts, and %s does not serve", s.ID, need)
+		}
+	}
+}
+
+// backoff: doubling from a tenth of a second to half a minute, up to half of
+// it taken off; then the slot has used up its budget.
+func backoff(w *world, a Action) {
+	const rule = "no slot starts before its backoff has passed, and no later"
+	switch a := a.(type) {
+	case Backoff:
+		most := time.Duration(0)
+		if a.Crashes > 1 {
+			most = min(30*time.Second, 100*time.Millisecond<<(a.Crashes-2))
+		}
+		if w.pool.program(a.Program).slots[a.Slot].stopped {
+			w.fail(rule, "%s.%d waits, and the operator has stopped it", a.Program, a.Slot)
+		}
+		if a.Delay > most || a.Delay < most/2 || a.Crashes < 1 || a.Crashes > w.program(ID{Program: a.Program}).MaxRestarts {
+			w.fail(rule, "%s.%d waits %v after crash %d", a.Program, a.Slot, a.Delay, a.Crashes)
+		}
+	case Spawn:
+		pr := w.pool.program(a.ID.Program)
+		b := w.backoff[a.ID.Worker()]
+		if b != nil && w.now.Before(b.until) && !w.rolling(pr) {
+			w.fail(rule, "%s starts %v early", a.ID, b.until.Sub(w.now))
+		}
+		if b != nil {
+			b.until = time.Time{}
+		}
+	case GaveUp:
+		worker := ID{Program: a.Program, Slot: a.Slot}.Worker()
+		if b := w.backoff[worker]; b != nil && b.crashes < w.program(ID{Program: a.Program}).MaxRestarts {
+			w.fail(rule, "%s gives up after crash %d", worker, b.crashes+1)
+		}
+		delete(w.backoff, worker)
+	}
+}
+
+func backoffEnds(w *world, _ *entry) {
+	for _, pr := range w.pool.programs {
+		for _, s := range pr.slots {
+			if !s.retry.IsZero() && !s.retry.After(w.now) && !w.finished {
+				w.fail("no slot starts before its backoff has passed, and no later", "%s.%d still waits", pr.Name, s.n)
+			}
+		}
+	}
+}
+
+// helpersLast: what others need may be asked only if one more of it is there,
+// or if it has ended by itself.
+func helpersLast(w *world, a Action) {
+	p := w.asks(a)
+	if p == nil || p.exited {
+		return
+	}
+	for _, o := range w.alive {
+		if o != p && o.id.Program == p.id.Program && !o.leaving() && !o.ending {
+			return
+		}
+	}
+	for _, user := range w.pool.program(p.id.Program).dependants {
+		if w.lives(user.Name) {
+			w.fail("no helper is asked to stop while a dependant lives, whoever asks", "%s is asked, and %s lives", p.id, user.Name)
+		}
+	}
+}
+
+// replaces returns the ready life that is asked to end for no other reason
+// than that another takes its place.
+func (w *world) replaces(a Action) *process {
+	p := w.asks(a)
+	if p == nil || p.was != LifeReady || p.exited || w.stopping() {
+		return nil
+	}
+	pr := w.pool.program(p.id.Program)
+	if pr.held || p.id.Slot >= pr.wanted || pr.slots[p.id.Slot].stopped {
+		return nil
+	}
+	return p
+}
+
+func successorFirst(w *world, a Action) {
+	if p := w.replaces(a); p != nil && w.program(p.id).MaxSurge > 0 && !w.serves(p.id.Program, p.id.Slot) {
+		w.fail("a ready life is replaced only when its successor is ready", "%s is asked to end, and nobody else is ready", p.id)
+	}
+}
+
+func maxDraining(w *world, a Action) {
+	p := w.replaces(a)
+	if p == nil {
+		return
+	}
+	p.replaced = true
+	pr := w.pool.program(p.id.Program)
+	most, n := pr.maxDraining(), 0
+	if pr.MaxSurge == 0 {
+		most = 1
+	}
+	for _, o := range w.alive {
+		if o.replaced && o.id.Program == p.id.Program && o.state != LifeStuck && !o.ending {
+			n++
+		}
+	}
+	if n > most {
+		w.fail("never more than max_draining replaced lives drain", "%d of %s, with max_draining %d", n, pr.Name, pr.MaxDraining)
+	}
+}
+
+func surge(w *world, _ *entry) {
+	for _, pr := range w.pool.programs {
+		n := 0
+		for _, p := range w.alive {
+			if p.id.Program == pr.Name && !p.leaving() {
+				n++
+			}
+		}
+		if n > pr.wanted+pr.MaxSurge {
+			w.fail("never more than max_surge lives above the number of workers", "%s has %d for %d workers", pr.Name, n, pr.wanted)
+		}
+	}
+}
+
+func stopFirst(w *world, a Action) {
+	s, ok := a.(Spawn)
+	if !ok || w.program(s.ID).MaxSurge > 0 {
+		return
+	}
+	for _, p := range w.alive {
+		if p.id.Worker() == s.ID.Worker() && p.state != LifeStuck && !p.ending {
+			w.fail("where max_surge is 0 the old life ends before the new one starts", "%s starts beside %s", s.ID, p.id)
+		}
+	}
+}
+
+func (w *world) rolling(pr *program) bool {
+	return len(w.pool.rolls) > 0 && w.pool.rolls[0].began && w.pool.rolls[0].program == pr
+}
+
+func transaction(w *world, _ *entry) {
+	for _, pr := range w.pool.programs {
+		if w.rolling(pr) || w.stopping() || w.finished {
+			continue
+		}
+		for _, s := range pr.slots[:pr.wanted] {
+			if s.generation != pr.slots[0].generation {
+				w.fail("a roll ends with all slots on the new generation, or all on the old", "%s.%d is of %d, and %s.0 of %d",
+					pr.Name, s.n, s.generation, pr.Name, pr.slots[0].generation)
+			}
+		}
+		for _, p := range w.alive {
+			// One whose successor has not come up on the way back serves on.
+			kept := w.neverUp[p.id.Worker()] > p.id.Life
+			if p.id.Program == pr.Name && !p.leaving() && !kept && p.generation != pr.slots[p.id.Slot].generation {
+				w.fail("a roll ends with all slots on the new generation, or all on the old", "%s is of %d, its slot of %d",
+					p.id, p.generation, pr.slots[p.id.Slot].generation)
+			}
+		}
+	}
+}
+
+func askedWell(w *world, a Action) {
+	const rule = "a life is asked to end in the way it understands, once"
+	p := w.process(idOf(a))
+	if p == nil {
+		return
+	}
+	set, ok := w.program(p.id), true
+	switch a := a.(type) {
+	case Ask:
+		ok = p.hello && !p.exited && !p.told && a.Timeout == set.DrainTimeout && a.Hold == set.Gated && (a.Reason == ForStop) == w.forStop(set)
+	case AskGate:
+		ok = set.Gated && (!p.told && !p.hello && w.forStop(set) || p.asked && p.drained)
+	case RunStopCommand:
+		ok = set.StopCommand && !p.asked && !p.signal && !p.command && !p.exited
+	case Signal:
+		_, died := w.story[len(w.story)-1].event.(Exited)
+		ok = (!p.asked && (!p.signal || !p.told) || died) && (p.command || p.exited || !set.StopCommand || w.hurry)
+	case Cut:
+		ok = p.asked && w.hurry
+	}
+	if !ok {
+		w.fail(rule, "%s", render(a))
+	}
+}
+
+// forStop tells whether a life of the program that is asked now drains for a
+// stop: nobody accepts from its listeners any more.
+func (w *world) forStop(p Program) bool {
+	for _, name := range p.Listeners {
+		if !w.listener[name].quiescing {
+			return false
+		}
+	}
+	return len(p.Listeners) > 0 || w.stopping()
+}
+
+func gateFirst(w *world, a Action) {
+	p := w.process(idOf(a))
+	if p == nil || p.opened || w.hurry || p.exited || !p.due.IsZero() && !p.due.After(w.now) {
+		return
+	}
+	const rule = "a life at its gate is let go when the gate opens or its deadline passes"
+	switch a.(type) {
+	case RunStopCommand, Signal:
+		if p.atGate {
+			w.fail(rule, "%s, and its gate is asked", render(a))
+		}
+	case Quit:
+		if p.state != LifeCutting || !p.drained {
+			w.fail(rule, "%s, and its gate is asked", render(a))
+		}
+	}
+}
+
+func listenerLast(w *world, a Action) {
+	const rule = "a listener is quiesced when its last user ends, and closed when nobody holds it"
+	switch a := a.(type) {
+	case Quiesce:
+		if !w.stopping() || w.listener[a.Listener].quiescing {
+			w.fail(rule, "%s", render(a))
+		}
+		for _, user := range w.pool.listener(a.Listener).users {
+			for _, d := range user.dependants {
+				if w.lives(user.Name) && w.lives(d.Name) {
+					w.fail(rule, "%s, and %s, which uses it, still serves %s", render(a), user.Name, d.Name)
+				}
+			}
+		}
+	case CloseListener:
+		l := w.listener[a.Listener]
+		if !l.quiescing || l.closed {
+			w.fail(rule, "%s", render(a))
+		}
+		for _, p := range w.alive {
+			uses := slices.Contains(w.program(p.id).Listeners, a.Listener)
+			if uses && !p.lets(a.Listener) {
+				w.fail(rule, "%s, and %s holds it", render(a), p.id)
+			}
+		}
+	case Finish:
+		for _, l := range w.pool.listeners {
+			if !w.listener[l.name].closed {
+				w.fail(rule, "the end, and %s is open", l.name)
+			}
+		}
+	}
+}
+
+// lets tells whether a life has let go of a listener, or cannot say so and was
+// told.
+func (p *process) lets(listener string) bool {
+	return p.ending || p.drained || slices.Contains(p.closed, listener) || p.killed || p.state == LifeStuck || p.told && p.signal && (!p.hello || p.exited)
+}
+
+func closedAtOnce(w *world, _ *entry) {
+	for name, l := range w.listener {
+		held := slices.ContainsFunc(w.alive, func(p *process) bool {
+			return slices.Contains(w.program(p.id).Listeners, name) && !p.lets(name)
+		})
+		if l.quiescing && !l.closed && !held {
+			w.fail("a listener is quiesced when its last user ends, and closed when nobody holds it", "nobody holds %s, and it is open", name)
+		}
+	}
+}
+
+func askedInTime(w *world, _ *entry) {
+	for _, p := range w.alive {
+		pr := w.pool.program(p.id.Program)
+		needed := slices.ContainsFunc(pr.dependants, func(d *program) bool { return w.lives(d.Name) })
+		queue := slices.ContainsFunc(pr.Listeners, func(name string) bool {
+			l := w.listener[name]
+			return l.quiescing && !l.quiet && !l.closed
+		})
+		if w.stopping() && !p.leaving() && !needed && (!queue || w.hurryAll || !w.serves(pr.Name, -1)) {
+			w.fail("on a stop whom nobody needs is asked as soon as its queue is empty, or serves nobody", "%s is %s", p.id, p.state)
+		}
+	}
+}
+
+func nowIsNow(w *world, e *entry) {
+	s, ok := e.event.(Stop)
+	refused := slices.ContainsFunc(e.actions, func(a Action) bool {
+		r, ok := a.(Reply)
+		return ok && r.Token == s.Token && r.Verdict.Outcome >= NoSuch
+	})
+	if !ok || !s.Now || refused || w.finished {
+		return
+	}
+	for _, p := range w.alive {
+		covered := s.Program == p.id.Program && (s.Slot < 0 || s.Slot == p.id.Slot) ||
+			s.Program == "" && len(w.pool.program(p.id.Program).dependants) == 0
+		if covered && (!p.leaving() || p.state == LifeDraining) {
+			w.fail("stop --now waits for nobody's work", "%s is %s", p.id, p.state)
+		}
+	}
+}
+
+func noneForgotten(w *world, e *entry) {
+	askedNow := slices.ContainsFunc(e.actions, func(a Action) bool { _, ok := a.(Ask); return ok })
+	if d, ok := e.event.(Drained); ok && !askedNow {
+		if p := w.process(d.ID); p != nil && p.asked && p.hold && !p.exited && !p.atGate && !p.quit {
+			w.fail("who has drained and holds is at its gate, or is let go", "%s is %s", p.id, p.state)
+		}
+	}
+}
+
+func allReplaced(w *world, a Action) {
+	r, ok := a.(Reply)
+	restart, isRestart := w.restarts[r.Token]
+	if !ok || !isRestart || r.Verdict.Outcome >= RolledBack {
+		return
+	}
+	for _, p := range w.alive {
+		pr := w.program(p.id)
+		covered := restart.program == pr.Name && (restart.slot < 0 || restart.slot == p.id.Slot) || restart.program == "" && len(pr.Listeners) > 0
+		if covered && !p.leaving() && p.id.Life <= restart.spawned {
+			w.fail("a restart that is done has replaced every life there was", "%s, and %s serves on", render(a), p.id)
+		}
+	}
+}
+
+// deathsCount: a death that is not counted would be followed by another life
+// at once, without any budget.
+func deathsCount(w *world, e *entry) {
+	for _, a := range e.actions {
+		if r, ok := a.(Rolled); ok {
+			w.uncounted[r.Program] = 0
+		}
+	}
+	p := w.crash
+	w.crash = nil
+	if p == nil || w.stopping() || w.before == Starting {
+		return
+	}
+	pr := w.pool.program(p.id.Program)
+	slot := pr.slots[p.id.Slot]
+	counted := slices.ContainsFunc(e.actions, func(a Action) bool {
+		b, waits := a.(Backoff)
+		g, gave := a.(GaveUp)
+		return waits && b.Program == pr.Name && b.Slot == slot.n || gave && g.Program == pr.Name && g.Slot == slot.n
+	})
+	other := slices.ContainsFunc(w.alive, func(o *process) bool {
+		return o.id.Worker() == p.id.Worker() && !o.leaving() && !slices.ContainsFunc(e.actions, func(a Action) bool { s, ok := a.(Spawn); return ok && s.ID == o.id })
+	})
+	if counted || other || pr.held || slot.stopped || slot.n >= pr.wanted {
+		return
+	}
+	if w.uncounted[pr.Name]++; w.uncounted[pr.Name] > 1 {
+		w.fail("every death that nobody asked for counts, but the one that fails a roll", "that of %s does not", p.id)
+	}
+}
+
+func queueFirst(w *world, a Action) {
+	p := w.asks(a)
+	if p == nil || !w.stopping() || w.hurry || p.exited || p.was != LifeReady || w.pool.program(p.id.Program).slots[p.id.Slot].stopped {
+		return
+	}
+	for _, name := range w.program(p.id).Listeners {
+		if l := w.listener[name]; l.quiescing && !l.quiet && !l.closed && w.serves(p.id.Program, -1) {
+			w.fail("nobody who serves is asked to end while its queue empties", "%s, and %s is not empty", render(a), name)
+		}
+	}
+}
+
+func oneReply(w *world, a Action) {
+	if r, ok := a.(Reply); ok && (w.replies[r.Token] > 0 || r.Token < 1 || r.Token > w.tokens) {
+		w.fail("no command gets a second reply", "%s", render(a))
+	}
+}
+
+func verdictIsTrue(w *world, a Action) {
+	f, ok := a.(Finish)
+	if !ok {
+		return
+	}
+	got := f.Verdict.Outcome
+	if w.died && got < Died || w.wasCut && got < WasCut || got == Died && !w.died {
+		w.fail("the final verdict is no better and no worse than what happened", "%s; died %v, cut %v", render(a), w.died, w.wasCut)
+	}
+}
+
+func endIsTheEnd(w *world, a Action) {
+	const rule = "nothing follows the end, and nothing lives then"
+	if w.finished {
+		w.fail(rule, "%s", render(a))
+	}
+	if _, ok := a.(Finish); ok {
+		for _, p := range w.alive {
+			if p.state != LifeStuck && !p.ending {
+				w.fail(rule, "%s is %s", p.id, p.state)
+			}
+		}
+	}
+}
+
+func nonsenseIgnored(w *world, e *entry) {
+	ignored := slices.ContainsFunc(e.actions, func(a Action) bool { _, ok := a.(Ignored); return ok })
+	if w.nonsense && !ignored || ignored && len(e.actions) > 1 && e.wait == 0 {
+		w.fail("an impossible event is recorded and changes nothing", "%s is answered by %d actions", say(e.event), len(e.actions))
+	}
+}
+
+func deadlineAhead(w *world, _ *entry) {
+	if d, ok := w.pool.Deadline(); ok && !d.After(w.now) {
+		w.fail("after a step no deadline is in the past", "%v ago", w.now.Sub(d))
+	}
+}
+
+func twin(w *world, e *entry) {
+	if w.carry != nil {
+		w.twin = w.carry(w.twin)
+	}
+	if other := w.twin.Step(w.now, e.event); !reflect.DeepEqual(e.actions, other) {
+		w.fail("the same events give the same actions", "%d and %d actions after %s", len(e.actions), len(other), say(e.event))
+	}
+}
+
+func settled(w *world, e *entry) {
+	if more := w.twin.Step(w.now, Tick{}); len(more) > 0 {
+		w.fail("after a step nothing is left to do until something happens", "%s: then without any event %s", say(e.event), render(more[0]))
+	}
+}
