@@ -157,6 +157,10 @@ func backoff(w *world, a Action) {
 	const rule = "no slot starts before its backoff has passed, and no later"
 	switch a := a.(type) {
 	case Backoff:
+		before, window := w.backoff[ID{Program: a.Program, Slot: a.Slot}.Worker()], w.program(ID{Program: a.Program}).RestartWindow
+		if before != nil && w.crash != nil && w.crash.id.Program == a.Program && w.crash.id.Slot == a.Slot && w.crash.was == LifeReady && w.now.Sub(before.at) >= window && a.Crashes > 1 {
+			w.fail(rule, "%s.%d was up for %v, and its crashes are not forgotten", a.Program, a.Slot, w.now.Sub(before.at))
+		}
 		most := time.Duration(0)
 		if a.Crashes > 1 {
 			most = min(30*time.Second, 100*time.Millisecond<<(a.Crashes-2))
@@ -170,7 +174,7 @@ func backoff(w *world, a Action) {
 	case Spawn:
 		pr := w.pool.program(a.ID.Program)
 		b := w.backoff[a.ID.Worker()]
-		if b != nil && w.now.Before(b.until) && !w.rolling(pr) {
+		if b != nil && w.now.Before(b.until) && !w.rolls(pr) {
 			w.fail(rule, "%s starts %v early", a.ID, b.until.Sub(w.now))
 		}
 		if b != nil {
@@ -239,8 +243,13 @@ func maxDraining(w *world, a Action) {
 	if p == nil {
 		return
 	}
-	p.replaced = true
 	pr := w.pool.program(p.id.Program)
+	if pr.MaxSurge > 0 && !slices.ContainsFunc(w.alive, func(o *process) bool {
+		return o.id.Worker() == p.id.Worker() && o.id.Life > p.id.Life && o.state == LifeReady
+	}) {
+		return // the new life of a roll that failed: the old one has never ceased to serve
+	}
+	p.replaced = true
 	most, n := pr.maxDraining(), 0
 	if pr.MaxSurge == 0 {
 		most = 1
@@ -281,13 +290,20 @@ func stopFirst(w *world, a Action) {
 	}
 }
 
-func (w *world) rolling(pr *program) bool {
+func (w *world) rolls(pr *program) bool {
 	return len(w.pool.rolls) > 0 && w.pool.rolls[0].began && w.pool.rolls[0].program == pr
 }
 
-func transaction(w *world, _ *entry) {
+func transaction(w *world, e *entry) {
 	for _, pr := range w.pool.programs {
-		if w.rolling(pr) || w.stopping() || w.finished {
+		ended := slices.ContainsFunc(e.actions, func(a Action) bool { r, ok := a.(Rolled); return ok && r.Program == pr.Name })
+		// The core gives up a roll half done when the operator stops what it
+		// needs: nothing of the old generation could start.
+		alike := !slices.ContainsFunc(pr.slots[:pr.wanted], func(s *slot) bool {
+			return s.generation != pr.generation || s.current() != nil && s.current().generation != pr.generation
+		})
+		w.givenUp[pr.Name] = !alike && (w.givenUp[pr.Name] || !ended && !pr.held && w.rolling[pr.Name] != pr.generation && !w.rolls(pr))
+		if w.givenUp[pr.Name] || w.rolls(pr) || w.stopping() || w.finished {
 			continue
 		}
 		for _, s := range pr.slots[:pr.wanted] {
@@ -297,8 +313,9 @@ func transaction(w *world, _ *entry) {
 			}
 		}
 		for _, p := range w.alive {
-			// One whose successor has not come up on the way back serves on.
-			kept := w.neverUp[p.id.Worker()] > p.id.Life
+			// What is held ends in its turn; one whose successor has ended on the
+			// way back serves on.
+			kept := pr.held || w.lastEnd[p.id.Worker()] > p.id.Life
 			if p.id.Program == pr.Name && !p.leaving() && !kept && p.generation != pr.slots[p.id.Slot].generation {
 				w.fail("a roll ends with all slots on the new generation, or all on the old", "%s is of %d, its slot of %d",
 					p.id, p.generation, pr.slots[p.id.Slot].generation)
@@ -489,7 +506,7 @@ func deathsCount(w *world, e *entry) {
 		return waits && b.Program == pr.Name && b.Slot == slot.n || gave && g.Program == pr.Name && g.Slot == slot.n
 	})
 	other := slices.ContainsFunc(w.alive, func(o *process) bool {
-		return o.id.Worker() == p.id.Worker() && !o.leaving() && !slices.ContainsFunc(e.actions, func(a Action) bool { s, ok := a.(Spawn); return ok && s.ID == o.id })
+		return o.id.Worker() == p.id.Worker() && !slices.ContainsFunc(e.actions, func(a Action) bool { s, ok := a.(Spawn); return ok && s.ID == o.id })
 	})
 	if counted || other || pr.held || slot.stopped || slot.n >= pr.wanted {
 		return

@@ -50,6 +50,7 @@ func TestMutations(t *testing.T) {
 					return
 				}
 				results[i] = list[i].plant(t)
+				fmt.Fprintf(os.Stderr, "%d of %d: %s\n", i+1, len(list), results[i])
 			}
 		})
 	}
@@ -113,5 +114,5 @@ func (f fault) plant(t *testing.T) string {
 func notices(test, run string) bool {
 	limit, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
-	return exec.CommandContext(limit, "sh", "-c", `ulimit -v 4000000; exec "$0" "$@"`, test, "-test.run", run).Run() != nil
+	return exec.CommandContext(limit, "sh", "-c", `ulimit -v 4000000; exec "$0" "$@"`, test, "-test.run", run, "-seeds", "20000").Run() != nil
 }

@@ -154,6 +154,11 @@ func (w *world) rest() {
 	if len(w.pool.rolls) > 0 {
 		w.fail(rule, "a roll of %s is under way", w.pool.rolls[0].program.Name)
 	}
+	for i, p := range w.alive {
+		if i > 0 && p.state != LifeStuck && slices.ContainsFunc(w.alive[:i], func(o *process) bool { return o.id.Worker() == p.id.Worker() && o.state != LifeStuck }) {
+			w.fail(rule, "%s has company", p.id)
+		}
+	}
 	for _, pr := range w.pool.programs {
 		waits := pr.stopped() != nil || slices.ContainsFunc(pr.needs, func(n *program) bool { return !n.serves() })
 		for _, s := range pr.slots[:pr.wanted] {

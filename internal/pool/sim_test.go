@@ -200,7 +200,10 @@ func (w *world) random(r *rand.Rand) move {
 	case n < 66:
 		return move{what: "quiesced", after: late}
 	case n < 90:
-		if r.IntN(3) == 0 {
+		switch r.IntN(20) {
+		case 0:
+			return move{what: "tick", after: 90 * time.Second} // the machine slept
+		case 1, 2, 3, 4, 5, 6:
 			return move{what: "tick", after: time.Duration(1+r.IntN(1000)) * time.Millisecond}
 		}
 		return move{what: "deadline"}
@@ -223,10 +226,12 @@ func (w *world) randomLife(r *rand.Rand, p *process) move {
 		m.what = "ready"
 	case p.told && n < 4:
 		m.what = "closed"
-	case p.asked && !p.drained && n < 9:
+	case p.asked && !p.drained && (n < 9 || p.hold && n < 16):
 		m.what = "drained"
-	case p.atGate && n < 14:
+	case p.atGate && n < 7:
 		m.what = "gate_open"
+	case p.atGate && n < 18:
+		m.what = "tick" // it stays shut
 	case p.command && n < 5:
 		m.what = "command_failed"
 	case p.told:
@@ -244,8 +249,8 @@ func (w *world) randomLife(r *rand.Rand, p *process) move {
 func (w *world) randomCommand(r *rand.Rand) move {
 	m := move{program: w.programs[r.IntN(len(w.programs))].Name, slot: r.IntN(4) - 1}
 	switch n := r.IntN(40); {
-	case n < 7:
-		m.what, m.now = "stop", n == 0
+	case n < 8:
+		m.what, m.now = "stop", n < 4
 	case n < 15:
 		m.what = "start"
 	case n < 25:

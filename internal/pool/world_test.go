@@ -25,11 +25,13 @@ type world struct {
 	up        map[string]bool           // programs that came up once
 	listener  map[string]*listenerModel //
 	backoff   map[string]*backoffModel  // by worker
+	rolling   map[string]int            // by program: the generation it had before the step; 0: a roll was under way
+	givenUp   map[string]bool           // by program: its last roll was left half done
 	replies   map[int]int               // by token
 	restarts  map[int]restarted         // by token
 	crash     *process                  // its end is the event, and nobody has asked for it
 	uncounted map[string]int            // by program: such ends that no slot counts, since its last roll
-	neverUp   map[string]int            // by worker: its last life that ended before it was ready
+	lastEnd   map[string]int            // by worker: the youngest of its lives that have ended
 	tokens    int
 	nonsense  bool // the event cannot mean anything
 	died      bool // something ended badly while all was stopping
@@ -91,12 +93,13 @@ type listenerModel struct{ quiescing, quiet, closed bool }
 
 type backoffModel struct {
 	until   time.Time
+	at      time.Time // of the crash
 	crashes int
 }
 
 func newWorld(lines []string) *world {
 	w := &world{
-		lines: lines, up: map[string]bool{}, replies: map[int]int{}, neverUp: map[string]int{}, restarts: map[int]restarted{}, uncounted: map[string]int{},
+		lines: lines, up: map[string]bool{}, replies: map[int]int{}, lastEnd: map[string]int{}, rolling: map[string]int{}, givenUp: map[string]bool{}, restarts: map[int]restarted{}, uncounted: map[string]int{},
 		listener: map[string]*listenerModel{}, backoff: map[string]*backoffModel{},
 	}
 	var s stage
@@ -137,6 +140,12 @@ func (w *world) step(e Event) {
 		return
 	}
 	w.before = w.pool.phase
+	for _, p := range w.programs {
+		w.rolling[p.Name] = w.pool.program(p.Name).generation
+		if w.rolls(w.pool.program(p.Name)) {
+			w.rolling[p.Name] = 0
+		}
+	}
 	w.story = append(w.story, entry{wait: w.now.Sub(w.seen), event: e})
 	w.hear(e)
 	actions := w.pool.Step(w.now, e)
@@ -224,7 +233,7 @@ func (w *world) note(e Event, a Action) {
 	case Up:
 		w.up[a.Program] = true
 	case Backoff:
-		w.backoff[ID{Program: a.Program, Slot: a.Slot}.Worker()] = &backoffModel{w.now.Add(a.Delay), a.Crashes}
+		w.backoff[ID{Program: a.Program, Slot: a.Slot}.Worker()] = &backoffModel{w.now.Add(a.Delay), w.now, a.Crashes}
 	case Reply:
 		w.replies[a.Token]++
 	case Finish:
@@ -274,8 +283,8 @@ func (p *process) note(w *world, e Event, a Action) {
 
 func (p *process) became(w *world, to State) {
 	p.was, p.state = p.state, to
-	if !p.saidReady && (to == LifeGone || to == LifeStuck) {
-		w.neverUp[p.id.Worker()] = p.id.Life
+	if to == LifeGone || to == LifeStuck {
+		w.lastEnd[p.id.Worker()] = max(w.lastEnd[p.id.Worker()], p.id.Life)
 	}
 	switch to {
 	case LifeReady, LifeStuck:
