@@ -116,7 +116,7 @@ func (p *Pool) restart(e Restart) {
 	}
 	for _, pr := range programs {
 		if d := pr.inUse(); d != nil && !e.Hard {
-			p.answer(c, Verdict{Outcome: Refused, Text: fmt.Sprintf("%s depends on %s and runs; --hard stops it, restarts %s and starts it again", d.Name, pr.Name, pr.Name)})
+			p.answer(c, Verdict{Outcome: Refused, Text: inUseText(d, pr)})
 			return
 		}
 	}
@@ -129,10 +129,14 @@ func (p *Pool) restart(e Restart) {
 	}
 }
 
+func inUseText(d, pr *program) string {
+	return fmt.Sprintf("%s depends on %s and runs; --hard stops it, restarts %s and starts it again", d.Name, pr.Name, pr.Name)
+}
+
 // inUse returns a program that runs and needs this one, unless there are
 // always other workers of it while one is replaced.
 func (pr *program) inUse() *program {
-	if len(pr.Listeners) > 0 && pr.MaxSurge > 0 {
+	if pr.overlaps() {
 		return nil
 	}
 	for _, d := range pr.dependants {
@@ -154,6 +158,10 @@ func (p *Pool) scale(now time.Time, e Scale) {
 		return
 	}
 	pr := c.program
+	if d := pr.neededBy(func(s *slot) bool { return s.n >= e.Workers }); d != nil {
+		p.answer(c, Verdict{Outcome: Refused, Text: fmt.Sprintf("%s depends on %s and runs, and no other worker of %s would be left", d.Name, pr.Name, pr.Name)})
+		return
+	}
 	pr.resize(e.Workers)
 	for _, s := range pr.slots[min(pr.wanted, e.Workers):e.Workers] {
 		s.generation = pr.generation
@@ -163,6 +171,26 @@ func (p *Pool) scale(now time.Time, e Scale) {
 		s.stopped, s.failed, s.retry = false, false, time.Time{}
 		p.drainSlot(now, pr, s, "scaled down")
 	}
+}
+
+// overlaps tells whether others of the program go on serving its users while
+// one of them is replaced.
+func (pr *program) overlaps() bool { return len(pr.Listeners) > 0 && pr.MaxSurge > 0 }
+
+// neededBy returns a program that runs and needs the slots that go, because the
+// last lives of this one are in them; or nil.
+func (pr *program) neededBy(goes func(*slot) bool) *program {
+	serves := func(s *slot) bool { return s.current() != nil }
+	if !slices.ContainsFunc(pr.slots, func(s *slot) bool { return goes(s) && serves(s) }) ||
+		slices.ContainsFunc(pr.slots, func(s *slot) bool { return !goes(s) && serves(s) }) {
+		return nil
+	}
+	for _, d := range pr.dependants {
+		if !d.down() {
+			return d
+		}
+	}
+	return nil
 }
 
 // judge lets every command that waits know how a life within its scope ended,
@@ -242,7 +270,8 @@ func (p *Pool) reached(c *command) bool {
 		// What depends on the program is started again too.
 		return !slices.ContainsFunc(p.programs, func(pr *program) bool { return slices.Contains(c.held, pr) && (pr.held || !c.settled(pr)) })
 	case cmdStart:
-		return c.verdict.Outcome != Done || p.each(c, func(pr *program, s *slot) bool { return s.n >= pr.wanted || c.arrived(s) })
+		// One that cannot arrive any more ends the waiting for the others.
+		return p.each(c, func(pr *program, s *slot) bool { return s.n >= pr.wanted || c.arrived(s) }) || c.verdict.Outcome != Done
 	case cmdScale:
 		return c.settled(c.program) && !slices.ContainsFunc(c.program.slots[c.program.wanted:], (*slot).busy)
 	case cmdStop:

@@ -61,10 +61,18 @@ func (r *roll) whole() bool { return len(r.slots) == 0 }
 func (p *Pool) settleRolls(now time.Time) {
 	for len(p.rolls) > 0 {
 		r := p.rolls[0]
+		if !r.began && !slices.ContainsFunc(r.waiting, func(c *command) bool { return slices.Contains(p.commands, c) }) {
+			p.rolls = p.rolls[1:] // all who asked for it have been refused
+			continue
+		}
 		if r.program.held || !r.program.started {
 			return
 		}
 		if !r.began {
+			if d := r.program.inUse(); d != nil { // since it was asked for
+				p.abandon(r.program, inUseText(d, r.program))
+				continue
+			}
 			r.begin()
 		}
 		for i := range r.slots {
@@ -215,21 +223,37 @@ func (p *Pool) rollLost(now time.Time, l *life, v Verdict) bool {
 func (p *Pool) goBack(now time.Time, r *roll, i int, v Verdict) {
 	v.Outcome = RolledBack
 	v.Text += "; the workers before it serve on"
+	r.adopt(r.slots[i].from)
 	r.back, r.verdict, r.to = true, v, r.slots[i].from
 	r.program.generation = r.to
 	back := r.slots[:0]
 	for _, it := range r.slots {
 		it.slot.generation = it.from
+		if it.next != nil && it.next.state == LifeReady && !slices.ContainsFunc(it.slot.lives, func(l *life) bool { return l != it.next && l.state == LifeReady }) {
+			it.done = true // nobody else serves there any more
+		}
 		if it.next != nil && !it.done {
 			p.drain(now, r.program, it.next, ForRoll, "the roll failed")
 		}
 		// A slot that was not reached keeps its old life; the others get one
 		// of the old generation.
-		if it.next != nil && it.done || it.slot.current() == nil {
+		cur := it.slot.current()
+		if it.next != nil && it.done || cur == nil || cur.generation != it.from {
 			back = append(back, item{slot: it.slot, from: it.from, to: it.from})
 		}
 	}
 	r.slots = back
+}
+
+// adopt makes slots that have come since the roll began, and start on its
+// generation, go back with the others.
+func (r *roll) adopt(from int) {
+	for _, s := range r.program.slots[:r.program.wanted] {
+		known := slices.ContainsFunc(r.slots, func(it item) bool { return it.slot == s })
+		if !known && s.generation == r.to && r.to != from {
+			r.slots = append(r.slots, item{slot: s, from: from, to: r.to})
+		}
+	}
 }
 
 // abandon ends all rolls of a program, and tells those who wait for them.
