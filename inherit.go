@@ -3,6 +3,7 @@ package lastcall
 import (
 	"errors"
 	"fmt"
+	"math"
 	"net"
 	"os"
 	"os/signal"
@@ -107,11 +108,15 @@ func (in *inheritance) close() {
 	}
 }
 
+// maxInherited is more sockets than a process can have: Linux's limit of open
+// descriptors, unless an administrator has raised it.
+const maxInherited = 1 << 20
+
 // activated reads the variables of sd_listen_fds(3).
 func activated() ([]string, error) {
 	n, err := strconv.Atoi(os.Getenv(wire.EnvListenFDs))
-	if err != nil || n < 0 {
-		return nil, fmt.Errorf("parse %s: %q is not a number", wire.EnvListenFDs, os.Getenv(wire.EnvListenFDs))
+	if err != nil || n < 0 || n > maxInherited {
+		return nil, fmt.Errorf("parse %s: %q is not a number of sockets", wire.EnvListenFDs, os.Getenv(wire.EnvListenFDs))
 	}
 	given := strings.Split(os.Getenv(wire.EnvListenFDNames), ":")
 	names := make([]string, n)
@@ -129,7 +134,8 @@ func watchdog() time.Duration {
 	if pid := os.Getenv(wire.EnvWatchdogPID); err != nil || usec <= 0 || pid != "" && pid != strconv.Itoa(os.Getpid()) {
 		return 0
 	}
-	return time.Duration(usec) * time.Microsecond / 2
+	const most = math.MaxInt64 / int64(time.Microsecond) // longer than anybody lives
+	return time.Duration(min(usec, most)) * time.Microsecond / 2
 }
 
 // keepStdout keeps the process alive when the supervisor that read its output

@@ -122,7 +122,7 @@ func (p *Pool) restart(e Restart) {
 	}
 	for _, pr := range programs {
 		if d := pr.inUse(); d != nil && !e.Hard {
-			p.answer(c, Verdict{Outcome: Refused, Text: fmt.Sprintf("%s depends on %s and runs; --hard stops it, restarts %s and starts it again", d.Name, pr.Name, pr.Name)})
+			p.answer(c, Verdict{Outcome: Refused, Text: inUseText(d, pr)})
 			return
 		}
 	}
@@ -135,10 +135,14 @@ func (p *Pool) restart(e Restart) {
 	}
 }
 
+func inUseText(d, pr *program) string {
+	return fmt.Sprintf("%s depends on %s and runs; --hard stops it, restarts %s and starts it again", d.Name, pr.Name, pr.Name)
+}
+
 // inUse returns a program that runs and needs this one, unless there are
 // always other workers of it while one is replaced.
 func (pr *program) inUse() *program {
-	if len(pr.Listeners) > 0 && pr.MaxSurge > 0 {
+	if pr.overlaps() {
 		return nil
 	}
 	for _, d := range pr.dependants {
@@ -159,6 +163,10 @@ func (p *Pool) scale(now time.Time, e Scale) {
 		p.answer(c, Verdict{Outcome: Refused, Text: "scale needs a program and at least 1 worker"})
 		return
 	}
+	if d := c.program.neededBy(func(s *slot) bool { return s.n >= e.Workers }); d != nil {
+		p.answer(c, Verdict{Outcome: Refused, Text: fmt.Sprintf("%s depends on %s and runs, and no other worker of %s would be left", d.Name, c.program.Name, c.program.Name)})
+		return
+	}
 	p.resize(now, c.program, e.Workers)
 }
 
@@ -173,6 +181,26 @@ func (p *Pool) resize(now time.Time, pr *program, workers int) {
 		s.stopped, s.failed, s.ended, s.retry = false, false, false, time.Time{}
 		p.drainSlot(now, pr, s, "scaled down")
 	}
+}
+
+// overlaps tells whether others of the program go on serving its users while
+// one of them is replaced.
+func (pr *program) overlaps() bool { return len(pr.Listeners) > 0 && pr.MaxSurge > 0 }
+
+// neededBy returns a program that runs and needs the slots that go, because the
+// last lives of this one are in them; or nil.
+func (pr *program) neededBy(goes func(*slot) bool) *program {
+	serves := func(s *slot) bool { return s.current() != nil }
+	if !slices.ContainsFunc(pr.slots, func(s *slot) bool { return goes(s) && serves(s) }) ||
+		slices.ContainsFunc(pr.slots, func(s *slot) bool { return !goes(s) && serves(s) }) {
+		return nil
+	}
+	for _, d := range pr.dependants {
+		if !d.down() {
+			return d
+		}
+	}
+	return nil
 }
 
 // judge lets every command that waits know how a life within its scope ended,
@@ -265,7 +293,8 @@ func (p *Pool) reached(c *command) bool {
 		// What depends on the program is started again too.
 		return !slices.ContainsFunc(p.programs, func(pr *program) bool { return slices.Contains(c.held, pr) && (pr.held || !c.settled(pr)) })
 	case cmdStart:
-		return c.verdict.Outcome != Done || p.each(c, func(pr *program, s *slot) bool { return s.n >= pr.wanted || c.arrived(s) })
+		// One that cannot arrive any more ends the waiting for the others.
+		return p.each(c, func(pr *program, s *slot) bool { return s.n >= pr.wanted || c.arrived(s) }) || c.verdict.Outcome != Done
 	case cmdScale:
 		return c.settled(c.program) && !c.program.shrinks()
 	case cmdReload:

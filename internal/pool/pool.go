@@ -23,6 +23,7 @@ package pool
 
 import (
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -160,9 +161,11 @@ func (p *Pool) Step(now time.Time, e Event) []Action {
 	p.out = nil
 	if p.phase != Finished {
 		p.take(now, e)
-		for again := true; again; {
+		for again := true; again && p.phase != Finished; {
+			// What one part has done may be what another waits for.
+			before := len(p.out)
 			p.settle(now)
-			again = p.expire(now)
+			again = p.expire(now) || len(p.out) > before
 		}
 	}
 	return p.out
@@ -262,7 +265,7 @@ func (p *Pool) settle(now time.Time) {
 // settleSlots starts a life in every slot that should have one and does not.
 func (p *Pool) settleSlots(now time.Time) {
 	for _, pr := range p.programs {
-		if pr.held || pr.removed || !pr.mayStart() {
+		if pr.held || pr.removed || !pr.mayStart() || p.needRolls(pr) {
 			continue
 		}
 		for _, s := range pr.slots {
@@ -271,6 +274,12 @@ func (p *Pool) settleSlots(now time.Time) {
 			}
 		}
 	}
+}
+
+// needRolls tells whether something the program needs is being rolled in a way
+// that nobody may use it meanwhile.
+func (p *Pool) needRolls(pr *program) bool {
+	return len(p.rolls) > 0 && p.rolls[0].began && slices.Contains(pr.needs, p.rolls[0].program) && !p.rolls[0].program.overlaps()
 }
 
 func (pr *program) mayStart() bool {

@@ -61,10 +61,18 @@ func (p *Pool) enroll(c *command, pr *program, rollback bool) {
 func (p *Pool) settleRolls(now time.Time) {
 	for len(p.rolls) > 0 {
 		r := p.rolls[0]
+		if !r.began && len(r.waiting) > 0 && !slices.ContainsFunc(r.waiting, func(c *command) bool { return slices.Contains(p.commands, c) }) {
+			p.rolls = p.rolls[1:] // all who asked for it have been refused
+			continue
+		}
 		if r.program.held || !r.program.started {
 			return
 		}
 		if !r.began {
+			if d := r.program.inUse(); d != nil { // since it was asked for
+				p.abandon(r.program, inUseText(d, r.program))
+				continue
+			}
 			p.beginRoll(r)
 		}
 		for i := range r.slots {
@@ -254,11 +262,15 @@ func (p *Pool) rollLost(now time.Time, l *life, v Verdict) bool {
 func (p *Pool) goBack(now time.Time, r *roll, i int, v Verdict) {
 	v.Outcome = RolledBack
 	v.Text += "; the workers before it serve on"
+	r.adopt()
 	r.back, r.verdict = true, v
 	p.undo(r)
 	back := r.slots[:0]
 	for _, it := range r.slots {
 		it.slot.generation = it.from
+		if it.next != nil && it.next.state == LifeReady && !slices.ContainsFunc(it.slot.lives, func(l *life) bool { return l != it.next && l.state == LifeReady }) {
+			it.done = true // nobody else serves there any more
+		}
 		if it.next != nil && !it.done {
 			p.drain(now, r.program, it.next, ForRoll, "the roll failed")
 		}
@@ -268,11 +280,26 @@ func (p *Pool) goBack(now time.Time, r *roll, i int, v Verdict) {
 		}
 		// A slot that was not reached keeps its old life; the others get one
 		// of the old generation.
-		if it.next != nil && it.done || old == nil {
+		if it.next != nil && it.done || old == nil || old.generation != it.from {
 			back = append(back, item{slot: it.slot, from: it.from, to: it.from})
 		}
 	}
 	r.slots = back
+}
+
+// adopt makes slots that have come since the roll began, and start on its
+// generation, go back with the others.
+func (r *roll) adopt() {
+	to := r.program.generation
+	if r.undo == nil || r.undo.generation == to {
+		return
+	}
+	for _, s := range r.program.slots[:r.program.wanted] {
+		known := slices.ContainsFunc(r.slots, func(it item) bool { return it.slot == s })
+		if !known && s.generation == to {
+			r.slots = append(r.slots, item{slot: s, from: r.undo.generation, to: to})
+		}
+	}
 }
 
 // undo makes the program what it was before the roll.
@@ -307,6 +334,12 @@ func (p *Pool) abandon(pr *program, why string) {
 	p.rolls = slices.DeleteFunc(p.rolls, func(r *roll) bool {
 		if r.program != pr {
 			return false
+		}
+		if r.undo != nil { // what it has begun stays so
+			if !r.back && !r.rollback {
+				pr.remember(*r.undo)
+			}
+			pr.before = nil
 		}
 		for _, c := range r.waiting {
 			if slices.Contains(p.commands, c) {

@@ -155,6 +155,9 @@ func (p *Pool) hold(c *command, pr *program) {
 	pr.held = true
 	c.held = append(c.held, pr)
 	p.abandon(pr, "overtaken by a hard restart")
+	for _, s := range pr.slots {
+		s.generation = pr.generation // all come back alike
+	}
 	for _, d := range pr.dependants {
 		p.hold(c, d)
 	}
