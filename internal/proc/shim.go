@@ -15,28 +15,33 @@ import (
 // caller's own executable into the shim.
 const orderVariable = "LASTCALL_EXEC"
 
-// An order is what the shim is told: "2 1000:1000:1000,27 /usr/bin/program".
-// The path comes last and whole, since it may hold any byte.
+// An order is what the shim is told: "2 false 1000:1000:1000,27
+// /usr/bin/program". The path comes last and whole, since it may hold any byte.
 type order struct {
 	files int    // how many descriptors above 2 the program gets
+	held  bool   // the one behind them says when to go on
 	user  string // see lookup
 	path  string
 }
 
 func (o order) encode() string {
-	return fmt.Sprintf("%s=%d %s %s", orderVariable, o.files, o.user, o.path)
+	return fmt.Sprintf("%s=%d %t %s %s", orderVariable, o.files, o.held, o.user, o.path)
 }
 
 func parseOrder(s string) (order, error) {
-	parts := strings.SplitN(s, " ", 3)
-	if len(parts) != 3 {
-		return order{}, fmt.Errorf("parse %s: %q has not three parts", orderVariable, s)
+	parts := strings.SplitN(s, " ", 4)
+	if len(parts) != 4 {
+		return order{}, fmt.Errorf("parse %s: %q has not four parts", orderVariable, s)
 	}
 	files, err := strconv.Atoi(parts[0])
 	if err != nil || files < 0 {
 		return order{}, fmt.Errorf("parse %s: %q is no number of files", orderVariable, parts[0])
 	}
-	return order{files: files, user: parts[1], path: parts[2]}, nil
+	held, err := strconv.ParseBool(parts[1])
+	if err != nil {
+		return order{}, fmt.Errorf("parse %s: %q is neither true nor false", orderVariable, parts[1])
+	}
+	return order{files: files, held: held, user: parts[2], path: parts[3]}, nil
 }
 
 // Shim must be the first call in the main of every program that uses Start. It
@@ -67,6 +72,11 @@ func Shim() {
 
 // carryOut returns only if it failed.
 func (o order) carryOut() error {
+	if o.held {
+		if err := awaitWord(3 + o.files); err != nil {
+			return err
+		}
+	}
 	// The signal mask is the thread's, and exec takes it from the caller's.
 	runtime.LockOSThread()
 	// Before the change of user, which may take the right to read /proc.
@@ -80,6 +90,24 @@ func (o order) carryOut() error {
 		return fmt.Errorf("reset signals: %w", err)
 	}
 	return syscall.Exec(o.path, os.Args, programEnvironment(os.Environ(), os.Getpid()))
+}
+
+// awaitWord waits until the process that started this one lets it go on. An
+// error means that it has ended: nobody may know of this process, so it must
+// not become a program that runs on.
+func awaitWord(fd int) error {
+	for {
+		n, err := syscall.Read(fd, make([]byte, 1))
+		switch {
+		case err == syscall.EINTR:
+		case err != nil:
+			return fmt.Errorf("wait for the word to go on: %w", err)
+		case n == 0:
+			return errors.New("whoever started it has ended")
+		default:
+			return nil
+		}
+	}
 }
 
 // programEnvironment returns env without the order, and with LISTEN_PID.

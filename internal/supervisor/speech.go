@@ -29,6 +29,7 @@ func (s *Supervisor) heard(l *life, m wire.Message) {
 	switch {
 	case m.Hello != nil:
 		l.hello = true
+		l.guarded.Drains()
 		s.step(pool.Hello{ID: l.id})
 		s.spokeUp(l)
 	case m.Ready != nil:

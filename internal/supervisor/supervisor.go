@@ -1,6 +1,7 @@
 package supervisor
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io"
@@ -13,6 +14,7 @@ import (
 
 	"github.com/lastcall/lastcall/internal/control"
 	"github.com/lastcall/lastcall/internal/gate"
+	"github.com/lastcall/lastcall/internal/guard"
 	"github.com/lastcall/lastcall/internal/pool"
 )
 
@@ -50,6 +52,7 @@ type Supervisor struct {
 	options Options
 	log     *slog.Logger
 	system  system
+	guard   *guard.Guard           // nil: none
 	boot    func() (system, error) // newSystem, but for tests
 	core    *pool.Pool
 	began   time.Time
@@ -144,6 +147,10 @@ func (s *Supervisor) Run() Report {
 	}
 	defer sys.close()
 	s.system = sys
+	if sys.guard != nil {
+		s.guard = sys.guard(inherited(), s.log)
+	}
+	defer s.guard.Close()
 	unlink, err := writePIDFile(s.config.PIDFile)
 	if err != nil {
 		return Report{exitNotUp, err}
@@ -229,14 +236,10 @@ func (s *Supervisor) call(ctx context.Context, f func()) bool {
 func corePrograms(programs []Program) []pool.Program {
 	out := make([]pool.Program, len(programs))
 	for i, p := range programs {
-		unwind := p.UnwindTimeout
-		if unwind == 0 {
-			unwind = defaultUnwind
-		}
 		out[i] = pool.Program{
 			Name: p.Name, Workers: p.Workers, DependsOn: p.DependsOn, Listeners: p.Listen,
 			Gated: len(p.Gates) > 0, StopCommand: len(p.StopCommand) > 0, StopSignal: int(p.StopSignal),
-			ReadyTimeout: p.ReadyTimeout, DrainTimeout: p.DrainTimeout, UnwindTimeout: unwind, StopTimeout: p.StopTimeout,
+			ReadyTimeout: p.ReadyTimeout, DrainTimeout: p.DrainTimeout, UnwindTimeout: p.unwind(), StopTimeout: p.StopTimeout,
 			MaxRestarts: p.MaxRestarts, RestartWindow: p.RestartWindow, MaxSurge: p.MaxSurge, MaxDraining: p.MaxDraining,
 		}
 	}
@@ -246,6 +249,8 @@ func corePrograms(programs []Program) []pool.Program {
 // defaultUnwind is what a worker takes to unwind where nothing is configured,
 // the default of package lastcall.
 const defaultUnwind = 200 * time.Millisecond
+
+func (p *Program) unwind() time.Duration { return cmp.Or(p.UnwindTimeout, defaultUnwind) }
 
 // program returns a program's configuration.
 func (s *Supervisor) program(name string) *Program {

@@ -82,6 +82,10 @@ func (c *Channel) Receive() (Message, error) {
 	}
 }
 
+// SyscallConn gives access to the descriptor, for handing it to another
+// process; its flags are shared with the peer's other holders.
+func (c *Channel) SyscallConn() (syscall.RawConn, error) { return c.conn.SyscallConn() }
+
 // CloseRead ends Receive, with io.EOF, after what has already been sent.
 func (c *Channel) CloseRead() error { return c.conn.CloseRead() }
 
