@@ -24,7 +24,7 @@ func playBreeder() error {
 	r := rule("web")
 	r.KillAfter = 10 * time.Second
 	for {
-		if _, err := (part{Rule: r, Script: "exec sleep 600"}).start(c, g); err != nil {
+		if _, _, err := (part{Rule: r, Script: "exec sleep 600"}).start(c, g); err != nil {
 			return err
 		}
 	}

@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -248,6 +249,11 @@ func (s *scene) kill() { _ = s.cmd.Process.Kill() }
 // said returns what the scripts have written.
 func (s *scene) said() string { return read(s.journal) }
 
+// deeds returns what the scripts have written since they came on, line by line.
+func (s *scene) deeds() []string {
+	return slices.DeleteFunc(strings.Split(strings.TrimSpace(s.said()), "\n"), func(line string) bool { return strings.HasPrefix(line, "on ") })
+}
+
 // ended kills the supervisor, waits until nothing is left, and returns how long
 // that took.
 func (s *scene) ended() time.Duration {
@@ -307,8 +313,8 @@ func rule(program string, needs ...string) Rule {
 
 // obeys is the script of part n: it notes its TERM, and its end after a while.
 func obeys(n int, while string) string {
-	return fmt.Sprintf(`trap 'echo term %[1]d >>$JOURNAL; sleep %[2]s; echo end %[1]d >>$JOURNAL; exit' TERM
-		echo on %[1]d >>$JOURNAL; while :; do sleep 0.01; done`, n, while)
+	return fmt.Sprintf(`trap 'kill $!; echo term %[1]d >>$JOURNAL; sleep %[2]s; echo end %[1]d >>$JOURNAL; exit' TERM
+		echo on %[1]d >>$JOURNAL; sleep 600 & wait`, n, while)
 }
 
 // deaf is the script of part n that does not end by TERM.
