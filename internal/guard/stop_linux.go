@@ -40,7 +40,7 @@ func newStop(t table) *stop {
 // run returns when all lives are gone.
 func (s *stop) run() {
 	defer s.out.close()
-	s.look()
+	s.poll(0)
 	s.log.Warn("the supervisor is gone, its guard finishes the stop", "lives", len(s.lives))
 	for _, l := range s.lives {
 		if l.asked {
@@ -173,9 +173,6 @@ func (s *stop) wait() {
 	}
 	s.poll(timeout)
 }
-
-// look notes who has ended by now.
-func (s *stop) look() { s.poll(0) }
 
 // poll notes who has ended, and waits up to timeout milliseconds for one if
 // nobody has; -1 is for ever.
