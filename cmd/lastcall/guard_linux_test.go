@@ -175,6 +175,15 @@ func (h *house) status() (st control.Status) {
 func TestKillTheSupervisor(t *testing.T) {
 	h := build(t)
 	h.logged("msg=ready\n")
+	// They may have been seen to accept before they have said what they are.
+	h.until("both workers can say what they do", func() bool {
+		for _, p := range h.status().Programs {
+			if p.Name == "web" && slices.ContainsFunc(p.Workers, func(w control.Worker) bool { return w.Inflight < 0 }) {
+				return false
+			}
+		}
+		return true
+	})
 	answer := make(chan string, 1)
 	go func() {
 		r, err := http.Post("http://"+h.addr, "text/plain", nil)
