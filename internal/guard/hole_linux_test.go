@@ -34,6 +34,7 @@ func playBreeder() error {
 // one that was forked and not told of, and not one that was told of and not
 // let go.
 func TestNoHole(t *testing.T) {
+	t.Parallel()
 	const rounds = 120
 	for range rounds {
 		s := play(t, "breeder")

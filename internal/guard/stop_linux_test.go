@@ -17,6 +17,7 @@ import (
 
 // What others need ends last, and is asked only when they are gone.
 func TestOrder(t *testing.T) {
+	t.Parallel()
 	s := stage(t,
 		part{Rule: rule("redis"), Script: obeys(0, "0")},
 		part{Rule: rule("auth", "redis"), Script: obeys(1, "0.1")},
@@ -46,6 +47,7 @@ func TestOrder(t *testing.T) {
 // A life that has its own word for it is told by that, and has its channel to
 // the end; one that needs not be asked yet sees nothing of its supervisor's.
 func TestChannel(t *testing.T) {
+	t.Parallel()
 	tells := func(n int) string { // what it reads from its channel, to the end
 		return fmt.Sprintf(`echo on %[1]d >>$JOURNAL; exec 3<&3; while m=$(head -c 5 <&3) && [ -n "$m" ]; do echo told %[1]d $m >>$JOURNAL; done; echo end %[1]d >>$JOURNAL`, n)
 	}
@@ -64,6 +66,7 @@ func TestChannel(t *testing.T) {
 
 // What does not end is killed at its deadline, its children too; not before.
 func TestDeadline(t *testing.T) {
+	t.Parallel()
 	r := rule("web")
 	r.KillAfter = 300 * time.Millisecond
 	s := stage(t, part{Rule: r, Script: "sh -c 'trap \"\" TERM; sleep 600' & " + deaf(0)})
@@ -78,6 +81,7 @@ func TestDeadline(t *testing.T) {
 // A life that was asked before has the time that it was given then, and is not
 // asked again.
 func TestAskedBefore(t *testing.T) {
+	t.Parallel()
 	left := 300 * time.Millisecond
 	s := stage(t, part{Rule: rule("web"), Script: obeys(0, "0"), Told: &left})
 	if took := s.ended(); took < left/2 {
@@ -90,6 +94,7 @@ func TestAskedBefore(t *testing.T) {
 
 // What a leader has left behind is asked to end, and waited for.
 func TestGrandchildren(t *testing.T) {
+	t.Parallel()
 	s := stage(t,
 		part{Rule: rule("redis"), Script: obeys(0, "0")},
 		part{Rule: rule("web", "redis"), Script: "(" + obeys(1, "0.2") + ") & echo on 1; sleep 600"},
@@ -101,6 +106,7 @@ func TestGrandchildren(t *testing.T) {
 }
 
 func TestStopCommand(t *testing.T) {
+	t.Parallel()
 	for name, c := range map[string]struct {
 		command []string
 		timeout time.Duration
@@ -127,6 +133,7 @@ func TestStopCommand(t *testing.T) {
 
 // A guard that dies is replaced by one that knows all that it knew.
 func TestReplaced(t *testing.T) {
+	t.Parallel()
 	web := rule("web", "redis")
 	web.Drain = []byte("drain")
 	long := time.Hour
@@ -159,6 +166,7 @@ func TestReplaced(t *testing.T) {
 // What ends or stops the supervisor, or everything on its terminal, does not
 // reach the guard, and it is in a group of its own.
 func TestSignals(t *testing.T) {
+	t.Parallel()
 	s := stage(t)
 	guard := s.guard()
 	for _, sig := range []syscall.Signal{
@@ -178,6 +186,7 @@ func TestSignals(t *testing.T) {
 
 // A guard that is stopped keeps nobody waiting for long, and is replaced.
 func TestGuardThatDoesNotRead(t *testing.T) {
+	t.Parallel()
 	s := stage(t, part{Rule: rule("web"), Script: obeys(0, "0")})
 	old := s.guard()
 	if err := unix.Kill(old, syscall.SIGSTOP); err != nil {
@@ -190,6 +199,7 @@ func TestGuardThatDoesNotRead(t *testing.T) {
 
 // An orderly end leaves no guard, and whom it guarded in peace.
 func TestClose(t *testing.T) {
+	t.Parallel()
 	s := stage(t, part{Rule: rule("web"), Script: obeys(0, "0")})
 	guard := s.guard()
 	fmt.Fprintln(s.in, "close")
@@ -208,6 +218,7 @@ func TestClose(t *testing.T) {
 
 // Where init does not reap, the dead are not waited for.
 func TestNobodyReaps(t *testing.T) {
+	t.Parallel()
 	r := rule("web", "redis")
 	s := play(t, "hoarder",
 		part{Rule: rule("redis"), Script: obeys(0, "0")},
