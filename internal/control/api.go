@@ -57,6 +57,7 @@ type Progress struct {
 type Status struct {
 	Name      string     `json:"name"`
 	PID       int        `json:"pid"`
+	Guard     int        `json:"guard,omitempty"` // its pid; 0: there is none
 	Version   string     `json:"version"`
 	Upgrades  int        `json:"upgrades"` // how often another executable has taken over
 	Uptime    float64    `json:"uptime_seconds"`

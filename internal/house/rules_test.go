@@ -52,12 +52,13 @@ func importTable() map[string][]string {
 		"internal/control":    {"internal/pool"},
 		"internal/gate":       {},
 		"internal/gate/redis": {"internal/gate"},
+		"internal/guard":      {"internal/proc"},
 		"internal/handoff":    {"internal/wire"},
 		"internal/pool":       {},
 		"internal/proc":       {},
 		"internal/sock":       {},
 		"internal/sock/steer": {"internal/sock"},
-		"internal/supervisor": {"internal/control", "internal/gate", "internal/pool", "internal/proc", "internal/sock", "internal/sock/steer", "internal/wire"},
+		"internal/supervisor": {"internal/control", "internal/gate", "internal/guard", "internal/pool", "internal/proc", "internal/sock", "internal/sock/steer", "internal/wire"},
 		"internal/wire":       {},
 		"lastcalltest":        {"."},
 		"prefork":             {".", "internal/gate", "internal/supervisor"},
@@ -179,6 +180,8 @@ func mayExit(f file) bool {
 	case f.path == "cmd/lastcall/main.go", f.path == "prefork/child.go":
 		return true
 	case f.path == "internal/proc/shim.go": // the exec failed: no program to go on with
+		return true
+	case f.path == "internal/guard/keeper_linux.go": // a process of its own, which main never sees
 		return true
 	}
 	return outside(f.dir()) && f.isCommand()

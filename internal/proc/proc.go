@@ -58,6 +58,12 @@ type Spec struct {
 	// can read the terminal and gets its Ctrl-C. Otherwise it leads a group
 	// of its own from before its first instruction.
 	Terminal bool
+
+	// Before, if not nil, is called by Start when the process is there and
+	// has not executed the program yet; it does so when Before has returned.
+	// If the caller's process ends first, the program is never executed. So
+	// whoever must know of every process that runs can be told here.
+	Before func(*Process)
 }
 
 // A Process is one started process, made by Start, and the group it leads. All

@@ -138,7 +138,7 @@ func TestRelativePath(t *testing.T) {
 func TestEnvironment(t *testing.T) {
 	c := newChildren(t)
 	s := Spec{Path: "/usr/bin/env", Args: []string{"env"}, Env: []string{
-		"A=1", "B=", "LISTEN_PID=1", "A=2", orderVariable + "=0 - /bin/false",
+		"A=1", "B=", "LISTEN_PID=1", "A=2", orderVariable + "=0 free - /bin/false",
 	}}
 	if exit, out := run(t, c, s); exit != (Exit{}) || out != "B=\nLISTEN_PID=1\nA=2" {
 		t.Errorf("%v, %q", exit, out)
@@ -178,12 +178,12 @@ func TestRecycledPid(t *testing.T) {
 }
 
 func TestParseOrder(t *testing.T) {
-	want := order{files: 2, user: "1:2:3,4", path: "/a b/ c"}
+	want := order{files: 2, held: true, user: "1:2:3,4", path: "/a b/ c"}
 	value := strings.TrimPrefix(want.encode(), orderVariable+"=")
 	if got, err := parseOrder(value); err != nil || got != want {
 		t.Errorf("%+v, %v; want %+v", got, err, want)
 	}
-	for _, bad := range []string{"", "1", "1 -", "x - /bin/sh", "-1 - /bin/sh"} {
+	for _, bad := range []string{"", "1", "1 -", "1 held -", "x held - /bin/sh", "-1 held - /bin/sh", "1 - - /bin/sh"} {
 		if got, err := parseOrder(bad); err == nil {
 			t.Errorf("%q: %+v", bad, got)
 		}

@@ -20,7 +20,7 @@ func init() { runtime.LockOSThread() }
 
 // playOther plays the roles that only this system has.
 func playOther(role string) int {
-	play := map[string]func() error{"init": playInit, "hidden": playHidden}[role]
+	play := map[string]func() error{"init": playInit, "hidden": playHidden, "killed": playKilled}[role]
 	if play == nil {
 		fmt.Println("no role " + role)
 		return 1

@@ -15,21 +15,25 @@ import (
 // caller's own executable into the shim.
 const orderVariable = "LASTCALL_EXEC"
 
-// An order is what the shim is told: "2 path 1000:1000:1000,27 /usr/bin/program".
-// The path comes last and whole, since it may hold any byte.
+// An order is what the shim is told: "2 held,pinned 1000:1000:1000,27
+// /usr/bin/program". The path comes last and whole, since it may hold any byte.
 type order struct {
 	files  int    // how many descriptors above 2 the program gets
-	pinned bool   // the descriptor after them is the program's executable
+	pinned bool   // the one behind them is the program's executable
+	held   bool   // the one behind those says when to go on
 	user   string // see lookup
 	path   string
 }
 
 func (o order) encode() string {
-	by := "path"
-	if o.pinned {
-		by = "pinned"
+	how := "free"
+	if o.held {
+		how = "held"
 	}
-	return fmt.Sprintf("%s=%d %s %s %s", orderVariable, o.files, by, o.user, o.path)
+	if o.pinned {
+		how += ",pinned"
+	}
+	return fmt.Sprintf("%s=%d %s %s %s", orderVariable, o.files, how, o.user, o.path)
 }
 
 func parseOrder(s string) (order, error) {
@@ -37,14 +41,15 @@ func parseOrder(s string) (order, error) {
 	if len(parts) != 4 {
 		return order{}, fmt.Errorf("parse %s: %q has not four parts", orderVariable, s)
 	}
-	if parts[1] != "path" && parts[1] != "pinned" {
-		return order{}, fmt.Errorf("parse %s: %q is neither path nor pinned", orderVariable, parts[1])
+	how, pinned := strings.CutSuffix(parts[1], ",pinned")
+	if how != "free" && how != "held" {
+		return order{}, fmt.Errorf("parse %s: %q is neither free nor held", orderVariable, parts[1])
 	}
 	files, err := strconv.Atoi(parts[0])
 	if err != nil || files < 0 {
 		return order{}, fmt.Errorf("parse %s: %q is no number of files", orderVariable, parts[0])
 	}
-	return order{files: files, pinned: parts[1] == "pinned", user: parts[2], path: parts[3]}, nil
+	return order{files: files, pinned: pinned, held: how == "held", user: parts[2], path: parts[3]}, nil
 }
 
 // Shim must be the first call in the main of every program that uses Start. It
@@ -75,6 +80,15 @@ func Shim() {
 
 // carryOut returns only if it failed.
 func (o order) carryOut() error {
+	if o.held {
+		word := 3 + o.files
+		if o.pinned {
+			word++
+		}
+		if err := awaitWord(word); err != nil {
+			return err
+		}
+	}
 	// The signal mask is the thread's, and exec takes it from the caller's.
 	runtime.LockOSThread()
 	// Before the change of user, which may take the right to read /proc.
@@ -88,6 +102,24 @@ func (o order) carryOut() error {
 		return fmt.Errorf("reset signals: %w", err)
 	}
 	return syscall.Exec(o.executable(), os.Args, programEnvironment(os.Environ(), os.Getpid()))
+}
+
+// awaitWord waits until the process that started this one lets it go on. An
+// error means that it has ended: nobody may know of this process, so it must
+// not become a program that runs on.
+func awaitWord(fd int) error {
+	for {
+		n, err := syscall.Read(fd, make([]byte, 1))
+		switch {
+		case err == syscall.EINTR:
+		case err != nil:
+			return fmt.Errorf("wait for the word to go on: %w", err)
+		case n == 0:
+			return errors.New("whoever started it has ended")
+		default:
+			return nil
+		}
+	}
 }
 
 // programEnvironment returns env without the order, and with LISTEN_PID.

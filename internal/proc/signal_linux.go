@@ -49,6 +49,39 @@ func (p *Process) SignalGroup(sig syscall.Signal) error {
 	return p.signalled(sig, err, p.gone)
 }
 
+// Pidfd calls f with the pidfd of the process, which is open while f runs: for
+// handing it to another process. It returns an error that wraps os.ErrClosed,
+// and does not call f, once the process is gone or Children is closed.
+func (p *Process) Pidfd(f func(fd int)) error {
+	if p.handle.conn.Control(func(fd uintptr) { f(int(fd)) }) != nil {
+		return fmt.Errorf("use pidfd of process %d: %w", p.pid, os.ErrClosed)
+	}
+	return nil
+}
+
+// SignalGroup sends sig to the process group that the process of pidfd leads,
+// and has the number pgid; it is for processes that others have started. sig 0
+// only looks. It returns os.ErrProcessDone if no member is left, dead or alive.
+//
+// It cannot hit another group. Before Linux 6.9 a group can be named by its
+// number alone, which is not known to be the same one once the leader has been
+// reaped: from then on no member is reached, and os.ErrProcessDone is returned.
+func SignalGroup(pidfd, pgid int, sig syscall.Signal) error {
+	err := unix.PidfdSendSignal(pidfd, sig, nil, unix.PIDFD_SIGNAL_PROCESS_GROUP)
+	if err == syscall.EINVAL {
+		if err = unix.PidfdSendSignal(pidfd, 0, nil, 0); err == nil {
+			err = unix.Kill(-pgid, sig)
+		}
+	}
+	switch err {
+	case nil:
+		return nil
+	case syscall.ESRCH:
+		return os.ErrProcessDone
+	}
+	return fmt.Errorf("send %s to group %d: %w", unix.SignalName(sig), pgid, err)
+}
+
 // signalled makes the error of a caller from that of the kernel or the file.
 func (p *Process) signalled(sig syscall.Signal, err error, done <-chan struct{}) error {
 	if err == nil {

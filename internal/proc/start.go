@@ -52,6 +52,28 @@ func (c *Children) start(s Spec) (*Process, error) {
 	if err != nil {
 		return nil, err
 	}
+	if s.Before == nil {
+		return c.launch(s, shim, who, files)
+	}
+	// What the shim reads from is the word to go on, or the end of this
+	// process: the kernel closes the other end whatever kills it.
+	r, w, err := os.Pipe()
+	if err != nil {
+		return nil, err
+	}
+	defer w.Close()
+	defer r.Close()
+	p, err := c.launch(s, shim, who, append(files, r.Fd())) // Fd makes it blocking, which the shim expects
+	if err != nil {
+		return nil, err
+	}
+	s.Before(p)
+	_, _ = w.Write([]byte{0}) // it fails if the process has ended, and then Exited tells
+	return p, nil
+}
+
+// launch forks the shim and enters it into the table.
+func (c *Children) launch(s Spec, shim, who string, files []uintptr) (*Process, error) {
 	attr := &syscall.ProcAttr{
 		Dir:   s.Dir,
 		Env:   s.environment(who),
@@ -125,5 +147,5 @@ func (s Spec) environment(who string) []string {
 		}
 	}
 	slices.Reverse(env)
-	return append(env, order{files: len(s.Files), pinned: s.Pinned != nil, user: who, path: s.Path}.encode())
+	return append(env, order{files: len(s.Files), pinned: s.Pinned != nil, held: s.Before != nil, user: who, path: s.Path}.encode())
 }

@@ -286,7 +286,7 @@ func TestMalformedOrder(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, value := range []string{"", "x", "0 1:2 /bin/true", "0 1:2:x /bin/true", "0 1:x:2 /bin/true", "0 x:1:2 /bin/true"} {
+	for _, value := range []string{"", "x", "0 free 1:2 /bin/true", "0 free 1:2:x /bin/true", "0 free 1:x:2 /bin/true", "0 free x:1:2 /bin/true"} {
 		cmd := exec.Command(self)
 		cmd.Env = []string{orderVariable + "=" + value}
 		out, err := cmd.CombinedOutput()

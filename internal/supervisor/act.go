@@ -27,6 +27,7 @@ func (s *Supervisor) act(a pool.Action) {
 		s.runStopCommand(s.lives[a.ID])
 	case pool.Signal:
 		l := s.lives[a.ID]
+		l.askedFor(l.program.DrainTimeout)
 		l.endGate()
 		l.signal(l.program.StopSignal)
 	case pool.Cut:
@@ -39,6 +40,7 @@ func (s *Supervisor) act(a pool.Action) {
 	case pool.Kill:
 		l := s.lives[a.ID]
 		l.endGate()
+		l.guarded.Asked(0)
 		if l.process != nil {
 			_ = l.process.SignalGroup(syscall.SIGKILL) // it may have ended meanwhile: Gone tells
 		}
@@ -60,12 +62,17 @@ func (s *Supervisor) act(a pool.Action) {
 // ask tells a life over its channel to drain.
 func (s *Supervisor) ask(a pool.Ask) {
 	l := s.lives[a.ID]
-	p := l.program
-	s.send(l, wire.Message{Drain: &wire.Drain{
+	l.askedFor(a.Timeout)
+	s.send(l, l.program.drain(a))
+}
+
+// drain is the message that asks a life of the program to drain.
+func (p *Program) drain(a pool.Ask) wire.Message {
+	return wire.Message{Drain: &wire.Drain{
 		Reason: string(a.Reason), Timeout: a.Timeout, Policy: p.Drain, Hold: a.Hold,
 		UnwindTimeout: p.UnwindTimeout, FreshGrace: p.FreshGrace,
 		ExpendableGrace: p.ExpendableGrace, StallTimeout: p.StallTimeout,
-	}})
+	}}
 }
 
 // send gives a life a message. One that cannot take it gets its stop signal:
@@ -129,6 +136,8 @@ func (s *Supervisor) recordState(a pool.Became) {
 	}
 	s.log.Log(context.Background(), level, string(a.State), args...)
 	switch a.State {
+	case pool.LifeCutting:
+		l.askedFor(0)
 	case pool.LifeDraining:
 		if s.talk.IsZero() {
 			s.talk = time.Now().Add(time.Second)

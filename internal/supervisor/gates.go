@@ -8,6 +8,7 @@ import (
 	"github.com/lastcall/lastcall/internal/gate"
 	"github.com/lastcall/lastcall/internal/pool"
 	"github.com/lastcall/lastcall/internal/proc"
+	"github.com/lastcall/lastcall/internal/wire"
 )
 
 // askGate asks the gates of a life's program, one after the other, until each
@@ -56,10 +57,7 @@ func (s *Supervisor) passGate(ctx context.Context, l *life, spec gate.Spec) bool
 // run, or fails while the life is still there, the core goes on to the stop
 // signal. It ends with the life at the latest.
 func (s *Supervisor) runStopCommand(l *life) {
-	// It is told which life it is for, and gets none of its descriptors.
-	env := l.env
-	env.Listeners, env.Channel, env.Notify = nil, 0, ""
-	vars := l.variables()
+	env, vars := l.commandEnv(), l.variables()
 	command := expandAll(vars, l.program.StopCommand)
 	path, err := exec.LookPath(command[0])
 	if err != nil {
@@ -76,6 +74,7 @@ func (s *Supervisor) runStopCommand(l *life) {
 	p, err := s.system.start(proc.Spec{
 		Path: path, Args: command, Dir: l.program.Dir, User: l.program.User,
 		Env: environment(l.program, env, vars), Stdout: out, Stderr: out,
+		Before: func(p *proc.Process) { l.guardedCommand = s.guard.Add(l.commandRule(), p, nil) },
 	})
 	if err != nil {
 		s.commandFailed(l, err)
@@ -92,6 +91,14 @@ func (s *Supervisor) runStopCommand(l *life) {
 		case <-l.ctx.Done():
 		}
 	}()
+}
+
+// commandEnv is what a stop command is told: which life it is for. It gets none
+// of its descriptors.
+func (l *life) commandEnv() wire.Env {
+	env := l.env
+	env.Listeners, env.Channel, env.Notify = nil, 0, ""
+	return env
 }
 
 func (s *Supervisor) commandFailed(l *life, err error) {

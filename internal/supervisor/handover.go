@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/lastcall/lastcall/internal/control"
+	"github.com/lastcall/lastcall/internal/guard"
 	"github.com/lastcall/lastcall/internal/pool"
 	"github.com/lastcall/lastcall/internal/proc"
 	"github.com/lastcall/lastcall/internal/sock"
@@ -27,6 +28,7 @@ type handover struct {
 	Terminal  bool
 	Names     map[string]string
 	Control   int
+	Guard     guard.Handover
 	Listeners []savedListener
 	Versions  []savedVersion
 	Lives     []savedLife

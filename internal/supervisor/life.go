@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/lastcall/lastcall/internal/control"
+	"github.com/lastcall/lastcall/internal/guard"
 	"github.com/lastcall/lastcall/internal/pool"
 	"github.com/lastcall/lastcall/internal/proc"
 	"github.com/lastcall/lastcall/internal/wire"
@@ -18,17 +19,19 @@ import (
 // A life is what the shell has of one life: its process and the descriptors
 // that belong to it. It is the loop's alone.
 type life struct {
-	id      pool.ID
-	program *Program
-	pinned  *os.File // its version's
-	env     wire.Env
-	process process // nil: it could not be started
-	command process // its stop command; nil: none was started
-	channel *wire.Channel
-	notify  *net.UnixConn
-	tail    *tail
-	streams []*stream         // stdout and stderr
-	ends    []<-chan struct{} // closed when one of those that read what it says has ended
+	id             pool.ID
+	program        *Program
+	pinned         *os.File // its version's
+	env            wire.Env
+	process        process     // nil: it could not be started
+	guarded        *guard.Life // nil: the guard does not know of it
+	command        process     // its stop command; nil: none was started
+	guardedCommand *guard.Life
+	channel        *wire.Channel
+	notify         *net.UnixConn
+	tail           *tail
+	streams        []*stream         // stdout and stderr
+	ends           []<-chan struct{} // closed when one of those that read what it says has ended
 
 	ctx    context.Context // ends with the life
 	cancel context.CancelFunc
@@ -91,6 +94,8 @@ func (l *life) release() {
 	if l.command != nil {
 		_ = l.command.SignalGroup(syscall.SIGKILL) // most often it has ended
 	}
+	l.guardedCommand.Forget()
+	l.guarded.Forget()
 }
 
 // watch brings the end of the process to the loop, after all it had to say:

@@ -7,11 +7,14 @@ import (
 	"os"
 	"strconv"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/lastcall/lastcall/internal/control"
+	"github.com/lastcall/lastcall/internal/guard"
 	"github.com/lastcall/lastcall/internal/pool"
+	"github.com/lastcall/lastcall/internal/proc"
 	"github.com/lastcall/lastcall/internal/sock"
 	"github.com/lastcall/lastcall/internal/wire"
 )
@@ -69,7 +72,7 @@ func (s *Supervisor) save() (*handover, error) {
 	}
 	h := &handover{
 		Format: handoverFormat, Version: s.options.Version, Upgrades: s.upgrades + 1, Core: core, Config: s.config,
-		Began: s.began, Terminal: s.terminal, Names: s.names, Control: -1, Signals: s.pending,
+		Began: s.began, Terminal: s.terminal, Names: s.names, Control: -1, Guard: s.retired, Signals: s.pending,
 	}
 	if s.control != nil {
 		h.Control = descriptor(s.control.Conn())
@@ -121,7 +124,7 @@ func (s *Supervisor) saveLife(l *life) savedLife {
 
 // descriptors are those that the state speaks of.
 func (h *handover) descriptors() []int {
-	all := []int{h.Control}
+	all := []int{h.Control, h.Guard.Pidfd, h.Guard.Link}
 	for _, l := range h.Listeners {
 		all = append(all, l.Socket.FD)
 	}
@@ -219,9 +222,11 @@ func (s *Supervisor) resumeLives() error {
 		for _, slot := range p.Slots {
 			for _, v := range slot.Lives {
 				s.resumeAsking(s.lives[v.ID], v)
+				s.lives[v.ID].resumeGuard(v)
 			}
 		}
 	}
+	guard.Retire(s.inherited.Guard) // the new one knows all lives by now
 	return nil
 }
 
@@ -257,7 +262,31 @@ func (s *Supervisor) resumeLife(saved savedLife) (err error) {
 		return err
 	}
 	s.attach(l)
+	s.guardAgain(l)
 	return nil
+}
+
+// guardAgain tells a guard of a life that its predecessor knew of.
+func (s *Supervisor) guardAgain(l *life) {
+	p, ok := l.process.(*proc.Process)
+	if !ok {
+		return
+	}
+	l.guarded = s.guard.Add(l.rule(), p, l.channelConn())
+	if l.hello {
+		l.guarded.Drains()
+	}
+}
+
+// resumeGuard tells the guard how long a life has that was asked to end.
+func (l *life) resumeGuard(v pool.LifeView) {
+	switch left := time.Until(v.Deadline); v.State {
+	case pool.LifeDraining:
+		l.guarded.Asked(l.killAfter(left))
+	case pool.LifeCutting:
+		l.guarded.Asked(left)
+	case pool.LifeStarting, pool.LifeReady, pool.LifeStuck, pool.LifeGone:
+	}
 }
 
 // resumeAsking takes up the questions that the core waits for an answer to.

@@ -92,6 +92,7 @@ func (s *Supervisor) startProcess(l *life) error {
 		Env:    environment(l.program, *env, vars),
 		Files:  files,
 		Stdout: stdout, Stderr: stderr,
+		Before: func(p *proc.Process) { l.guarded = s.guard.Add(l.rule(), p, l.channelConn()) },
 	}
 	if l.process, err = s.system.start(spec); err != nil {
 		for _, st := range l.streams {
@@ -143,15 +144,23 @@ func expandAll(r *strings.Replacer, list []string) []string {
 	return out
 }
 
-// environment is the whole environment of a worker: the supervisor's own, less
-// what the supervisor's own parent said to it, then the program's, then what
-// the supervisor says.
+// environment is the whole environment of a worker: what the supervisor has
+// inherited for it, then the program's, then what the supervisor says.
 func environment(p *Program, e wire.Env, vars *strings.Replacer) []string {
-	env := slices.DeleteFunc(os.Environ(), func(kv string) bool {
+	return append(inherited(), given(p, e, vars)...)
+}
+
+// given is what a worker's environment has beyond what is inherited.
+func given(p *Program, e wire.Env, vars *strings.Replacer) []string {
+	return append(expandAll(vars, p.Env), e.Encode()...)
+}
+
+// inherited is the supervisor's own environment, less what its parent said to
+// it alone.
+func inherited() []string {
+	return slices.DeleteFunc(os.Environ(), func(kv string) bool {
 		key, _, _ := strings.Cut(kv, "=")
 		return strings.HasPrefix(key, "LISTEN_") || strings.HasPrefix(key, "LASTCALL_") ||
 			strings.HasPrefix(key, "WATCHDOG_") || key == wire.EnvNotifySocket
 	})
-	env = append(env, expandAll(vars, p.Env)...)
-	return append(env, e.Encode()...)
 }

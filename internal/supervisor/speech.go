@@ -31,6 +31,7 @@ func (s *Supervisor) heard(l *life, m wire.Message) {
 	switch {
 	case m.Hello != nil:
 		l.hello = true
+		l.guarded.Drains()
 		s.step(pool.Hello{ID: l.id})
 		s.heardFrom(l)
 	case m.Ready != nil:

@@ -50,7 +50,7 @@ func seen(s sock.Sight) string {
 func (s *Supervisor) status(lists map[pool.ID]*listing, looks map[int][]*sock.Listener) control.Status {
 	snap := s.core.Snapshot()
 	st := control.Status{
-		Name: s.config.Name, PID: os.Getpid(), Version: s.options.Version, Upgrades: s.upgrades,
+		Name: s.config.Name, PID: os.Getpid(), Guard: s.guard.PID(), Version: s.options.Version, Upgrades: s.upgrades,
 		Uptime: time.Since(s.began).Seconds(), State: string(snap.Phase),
 	}
 	if snap.Rolling && snap.Phase == pool.Running {

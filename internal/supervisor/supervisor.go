@@ -1,6 +1,7 @@
 package supervisor
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io"
@@ -13,6 +14,7 @@ import (
 
 	"github.com/lastcall/lastcall/internal/control"
 	"github.com/lastcall/lastcall/internal/gate"
+	"github.com/lastcall/lastcall/internal/guard"
 	"github.com/lastcall/lastcall/internal/pool"
 )
 
@@ -61,6 +63,7 @@ type Supervisor struct {
 	options Options
 	log     *slog.Logger
 	system  system
+	guard   *guard.Guard           // nil: none
 	boot    func() (system, error) // newSystem, but for tests
 	core    *pool.Pool
 	began   time.Time
@@ -89,6 +92,7 @@ type Supervisor struct {
 	upgrade    *upgrade         // nil: none is wanted
 	upgrades   int              // how many there have been
 	inherited  *handover        // nil: it was started afresh
+	retired    guard.Handover   // the guard that was, while another executable is about to take over
 
 	report *Report // set when all has ended
 }
@@ -116,6 +120,7 @@ func New(c Config, o Options) (*Supervisor, error) {
 		events:    make(chan pool.Event),
 		calls:     make(chan func()),
 		done:      make(chan struct{}),
+		retired:   guard.Handover{Pidfd: -1, Link: -1},
 		lives:     make(map[pool.ID]*life),
 		versions:  make(map[string]map[int]*version),
 		names:     make(map[string]string),
@@ -182,6 +187,8 @@ func (s *Supervisor) run() Report {
 	}
 	s.system = sys
 	defer func() { _ = s.system.close() }() // the one there is by then
+	s.startGuard()
+	defer func() { s.guard.Close() }() // as above
 	unlink, err := writePIDFile(s.config.PIDFile)
 	if err != nil {
 		return Report{exitNotUp, err}
@@ -194,6 +201,13 @@ func (s *Supervisor) run() Report {
 	s.loop()
 	s.log.Info("supervisor ended", "code", s.report.Code)
 	return *s.report
+}
+
+func (s *Supervisor) startGuard() {
+	s.guard = nil
+	if s.system.guard != nil {
+		s.guard = s.system.guard(inherited(), s.log)
+	}
 }
 
 // begin starts the programs, or goes on with them.
@@ -290,14 +304,10 @@ func (s *Supervisor) call(ctx context.Context, f func()) bool {
 func (s *Supervisor) corePrograms() []pool.Program {
 	out := make([]pool.Program, len(s.config.Programs))
 	for i, p := range s.config.Programs {
-		unwind := p.UnwindTimeout
-		if unwind == 0 {
-			unwind = defaultUnwind
-		}
 		out[i] = pool.Program{
 			Name: p.Name, Workers: p.Workers, DependsOn: p.DependsOn, Listeners: s.coreNames(p.Listen),
 			Gated: len(p.Gates) > 0, StopCommand: len(p.StopCommand) > 0, StopSignal: int(p.StopSignal),
-			ReadyTimeout: p.ReadyTimeout, DrainTimeout: p.DrainTimeout, UnwindTimeout: unwind, StopTimeout: p.StopTimeout,
+			ReadyTimeout: p.ReadyTimeout, DrainTimeout: p.DrainTimeout, UnwindTimeout: p.unwind(), StopTimeout: p.StopTimeout,
 			Restart: pool.RestartPolicy(p.Restart), MaxRestarts: p.MaxRestarts, RestartWindow: p.RestartWindow,
 			MinUptime: p.Proven, MaxSurge: p.MaxSurge, MaxDraining: p.MaxDraining,
 			MaxAge: p.MaxAge, MaxAgeJitter: p.MaxAgeJitter, Watchdog: p.Watchdog,
@@ -309,3 +319,5 @@ func (s *Supervisor) corePrograms() []pool.Program {
 // defaultUnwind is what a worker takes to unwind where nothing is configured,
 // the default of package lastcall.
 const defaultUnwind = 200 * time.Millisecond
+
+func (p *Program) unwind() time.Duration { return cmp.Or(p.UnwindTimeout, defaultUnwind) }

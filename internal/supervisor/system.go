@@ -2,8 +2,10 @@ package supervisor
 
 import (
 	"fmt"
+	"log/slog"
 	"syscall"
 
+	"github.com/lastcall/lastcall/internal/guard"
 	"github.com/lastcall/lastcall/internal/proc"
 )
 
@@ -11,6 +13,7 @@ import (
 // another in its place. Sockets are not part of it: they are real in tests too.
 type system struct {
 	start func(proc.Spec) (process, error)
+	guard func(env []string, log *slog.Logger) *guard.Guard // nil: there is none
 	close func() error
 
 	// For another executable in the place of this one: handOver ends the
@@ -42,6 +45,7 @@ func newSystem() (system, error) {
 			}
 			return p, nil
 		},
+		guard: func(env []string, log *slog.Logger) *guard.Guard { return guard.Start(children, env, log) },
 		close: children.Close,
 		handOver: func(list []process) ([]proc.Handover, error) {
 			processes := make([]*proc.Process, len(list))

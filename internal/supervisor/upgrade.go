@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/lastcall/lastcall/internal/control"
+	"github.com/lastcall/lastcall/internal/guard"
 	"github.com/lastcall/lastcall/internal/pool"
 )
 
@@ -165,6 +166,10 @@ func (s *Supervisor) handOver() error {
 			processes, lives = append(processes, l.process), append(lives, l)
 		}
 	}
+	var err error
+	if s.retired, err = s.guard.HandOver(); err != nil {
+		return fmt.Errorf("upgrade: %w", err)
+	}
 	handed, err := s.system.handOver(processes)
 	if err != nil {
 		return fmt.Errorf("upgrade: %w", err)
@@ -243,6 +248,7 @@ func (s *Supervisor) thaw() {
 		return
 	}
 	s.system = sys
+	s.startGuard()
 	for _, l := range s.lives {
 		if l.handed == nil {
 			continue
@@ -254,7 +260,17 @@ func (s *Supervisor) thaw() {
 		l.handed = nil
 		s.resumeReading(l)
 		s.attach(l)
+		s.guardAgain(l)
 	}
+	for _, p := range s.core.Snapshot().Programs {
+		for _, slot := range p.Slots {
+			for _, v := range slot.Lives {
+				s.lives[v.ID].resumeGuard(v)
+			}
+		}
+	}
+	guard.Retire(s.retired)
+	s.retired = guard.Handover{Pidfd: -1, Link: -1}
 }
 
 func (s *Supervisor) resumeReading(l *life) {

@@ -1,0 +1,47 @@
+//go:build !linux
+
+package guard
+
+import (
+	"log/slog"
+	"syscall"
+	"time"
+
+	"github.com/lastcall/lastcall/internal/proc"
+)
+
+// Guard stands for a guard that is not there.
+type Guard struct{}
+
+// Life stands for a life that is not guarded.
+type Life struct{}
+
+// Start returns nil: there is no guard.
+func Start(*proc.Children, []string, *slog.Logger) *Guard { return nil }
+
+// PID returns 0.
+func (*Guard) PID() int { return 0 }
+
+// Close does nothing.
+func (*Guard) Close() {}
+
+// Add returns nil.
+func (*Guard) Add(Rule, *proc.Process, syscall.RawConn) *Life { return nil }
+
+// Drains does nothing.
+func (*Life) Drains() {}
+
+// Asked does nothing.
+func (*Life) Asked(time.Duration) {}
+
+// Forget does nothing.
+func (*Life) Forget() {}
+
+// Handover is that of no guard.
+type Handover struct{ Pidfd, Link int }
+
+// HandOver returns that there is none.
+func (*Guard) HandOver() (Handover, error) { return Handover{-1, -1}, nil }
+
+// Retire does nothing.
+func Retire(Handover) {}
