@@ -15,7 +15,7 @@ import (
 )
 
 var (
-	seeds   = flag.Int("seeds", 6000, "how many random schedules TestSimulation plays")
+	seeds   = flag.Int("seeds", 3000, "how many random schedules TestSimulation plays")
 	first   = flag.Uint64("seed", 0, "the first of them")
 	playFor = flag.Duration("for", 0, "play schedules for so long, however many, and say how far it is")
 )

@@ -40,6 +40,7 @@ type world struct {
 	hurryAll  bool // and for all
 	finished  bool
 
+	rules  []invariant
 	story  []entry
 	lines  []string // of the programs
 	broken *breach
@@ -99,7 +100,7 @@ type backoffModel struct {
 
 func newWorld(lines []string) *world {
 	w := &world{
-		lines: lines, up: map[string]bool{}, replies: map[int]int{}, lastEnd: map[string]int{}, rolling: map[string]int{}, givenUp: map[string]bool{}, restarts: map[int]restarted{}, uncounted: map[string]int{},
+		rules: invariants(), lines: lines, up: map[string]bool{}, replies: map[int]int{}, lastEnd: map[string]int{}, rolling: map[string]int{}, givenUp: map[string]bool{}, restarts: map[int]restarted{}, uncounted: map[string]int{},
 		listener: map[string]*listenerModel{}, backoff: map[string]*backoffModel{},
 	}
 	var s stage
@@ -152,14 +153,14 @@ func (w *world) step(e Event) {
 	last := &w.story[len(w.story)-1]
 	last.actions = actions
 	for _, a := range actions {
-		for _, inv := range invariants() {
+		for _, inv := range w.rules {
 			if inv.each != nil {
 				inv.each(w, a)
 			}
 		}
 		w.note(e, a)
 	}
-	for _, inv := range invariants() {
+	for _, inv := range w.rules {
 		if inv.after != nil {
 			inv.after(w, last)
 		}
