@@ -105,10 +105,10 @@ func TestHouse(t *testing.T) {
 }
 
 // TestRootDependencies keeps everything but the standard library and x/sys
-// out of the programs of those who import package lastcall.
+// out of the programs of those who import package lastcall, or prefork.
 func TestRootDependencies(t *testing.T) {
 	for _, goos := range []string{"linux", "darwin"} {
-		cmd := exec.Command("go", "list", "-deps", "-f", "{{if not .Standard}}{{.ImportPath}}{{end}}", ".")
+		cmd := exec.Command("go", "list", "-deps", "-f", "{{if not .Standard}}{{.ImportPath}}{{end}}", ".", "./prefork")
 		cmd.Dir = "../.."
 		cmd.Env = append(os.Environ(), "GOOS="+goos, "CGO_ENABLED=0")
 		cmd.Stderr = os.Stderr

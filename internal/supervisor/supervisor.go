@@ -24,6 +24,9 @@ type Options struct {
 	Terminal bool                 // Stdout is one: the workers' lines are prefixed
 	Kinds    map[string]gate.Kind // the gates and probes there are; nil: gate.Kinds()
 	Version  string
+
+	// LeaveSignals leaves TERM, INT, QUIT and HUP to the rest of the process.
+	LeaveSignals bool
 }
 
 // The exit codes of a supervisor (docs/command.md).
@@ -109,12 +112,16 @@ func (s *Supervisor) Run() Report {
 	s.began = time.Now()
 	s.terminal = hasTerminal()
 	signals := make(chan os.Signal, 128)
-	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT, syscall.SIGQUIT, syscall.SIGHUP)
-	defer signal.Stop(signals)
-	// A reader of our output that is gone must not end the supervisor.
-	signal.Ignore(syscall.SIGPIPE)
+	if !s.options.LeaveSignals {
+		signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT, syscall.SIGQUIT, syscall.SIGHUP)
+		defer signal.Stop(signals)
+	}
+	// A reader of our output that is gone must not end the supervisor. Caught,
+	// not ignored: programs that others of this process start would inherit that.
+	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
 
 	if err := checkPIDFile(s.config.PIDFile); err != nil {
+		close(s.done)
 		return Report{exitNotUp, err}
 	}
 	var handlers sync.WaitGroup
@@ -122,6 +129,7 @@ func (s *Supervisor) Run() Report {
 	if s.config.Socket != "" {
 		server, err := control.Listen(s.config.Socket)
 		if err != nil {
+			close(s.done)
 			return Report{exitNotUp, err}
 		}
 		defer server.Close()
