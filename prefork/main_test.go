@@ -13,6 +13,7 @@ import (
 	"os"
 	"os/exec"
 	"regexp"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -42,20 +43,23 @@ func drive(c prefork.Config) {
 	c.Name, c.Logger = "app", slog.New(slog.NewTextHandler(os.Stderr, nil))
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
+	var busy sync.Mutex // with a command, whose answer is to be heard
 	s, err := prefork.New(c)
 	if err == nil {
 		if prefork.TaskID() < 0 {
-			go obey(s, cancel)
+			go obey(s, cancel, &busy)
 		}
 		err = s.Run(ctx)
 	}
+	busy.Lock()
 	fmt.Printf("returned in %d: %v\n", prefork.TaskID(), err)
 	os.Exit(prefork.ExitCode(err))
 }
 
-func obey(s *prefork.Supervisor, cancel context.CancelFunc) {
+func obey(s *prefork.Supervisor, cancel context.CancelFunc, busy *sync.Mutex) {
 	ctx := context.Background()
-	for lines := bufio.NewScanner(os.Stdin); lines.Scan(); {
+	for lines := bufio.NewScanner(os.Stdin); lines.Scan(); busy.Unlock() {
+		busy.Lock()
 		verb, n := "", prefork.All
 		fmt.Sscan(lines.Text(), &verb, &n)
 		var answer any = "done"
@@ -106,7 +110,13 @@ type app struct {
 
 func start(t *testing.T, part string, env ...string) *app {
 	t.Helper()
-	a := &app{t: t, cmd: exec.Command(os.Args[0], "{slot}", "argument"), out: &buffer{}, log: &buffer{}, ended: make(chan struct{})}
+	return startFile(t, os.Args[0], part, env...)
+}
+
+// startFile starts a copy of the test binary.
+func startFile(t *testing.T, file, part string, env ...string) *app {
+	t.Helper()
+	a := &app{t: t, cmd: exec.Command(file, "{slot}", "argument"), out: &buffer{}, log: &buffer{}, ended: make(chan struct{})}
 	a.cmd.Env = append(append(os.Environ(), partVariable+"="+part), env...)
 	a.cmd.Stdout, a.cmd.Stderr = a.out, a.log
 	var err error
@@ -141,7 +151,11 @@ func start(t *testing.T, part string, env ...string) *app {
 // ready starts one that comes up, and returns its first address, "" for none.
 func ready(t *testing.T, part string, env ...string) (*app, string) {
 	t.Helper()
-	a := start(t, part, env...)
+	return start(t, part, env...).ready()
+}
+
+func (a *app) ready() (*app, string) {
+	a.t.Helper()
 	up := regexp.MustCompile(`(msg=|INFO )ready\n`)
 	a.until("all is ready", func() bool { return up.MatchString(a.log.String()) })
 	if m := regexp.MustCompile(`listening name.*address=(\S+)`).FindStringSubmatch(a.log.String()); m != nil {
@@ -207,6 +221,17 @@ func (a *app) snapshot() prefork.Snapshot {
 		a.t.Fatalf("snapshot %s: %v", text, err)
 	}
 	return s
+}
+
+// pid returns the first process of a worker, from the log.
+func (a *app) pid(worker string) int {
+	a.t.Helper()
+	m := regexp.MustCompile(`started worker=` + worker + ` .*pid=(\d+)`).FindStringSubmatch(a.log.String())
+	if m == nil {
+		a.t.Fatalf("%s was not started", worker)
+	}
+	pid, _ := strconv.Atoi(m[1])
+	return pid
 }
 
 func (a *app) signal(sig syscall.Signal) {

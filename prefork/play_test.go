@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"os"
+	"os/exec"
 	"os/signal"
 	"syscall"
 	"time"
@@ -22,7 +23,7 @@ func play(part string) {
 	defer fmt.Println("a deferred function runs")
 	switch part {
 	case "web":
-		drive(prefork.Config{Workers: 2, Listen: []string{anyPort}, Worker: serve, After: after})
+		drive(prefork.Config{Workers: 2, Listen: []string{anyPort}, Worker: serve, After: after, Socket: os.Getenv("SOCKET")})
 	case "plain":
 		drive(prefork.Config{Workers: 2, Listen: []string{anyPort, "other=" + anyPort}, Worker: plain, After: after})
 	case "ids":
@@ -36,8 +37,15 @@ func play(part string) {
 	case "nested":
 		drive(prefork.Config{Workers: 1, Worker: func(ctx context.Context) error {
 			fmt.Println("nested:", prefork.Run(ctx, prefork.Config{Worker: show}))
+			own := exec.Command(os.Args[0], "grandchild")
+			own.Env = append(os.Environ(), partVariable+"=who")
+			out, err := own.Output()
+			fmt.Printf("%s%v\n", out, err)
 			return show(ctx)
 		}})
+	case "who":
+	case "signalled":
+		drive(prefork.Config{Workers: 1, Worker: signalled})
 	case "twice":
 		c := prefork.Config{Workers: 1, Worker: show}
 		ctx, cancel := context.WithCancel(context.Background())
@@ -146,6 +154,23 @@ func late(context.Context) error {
 	return c.Close()
 }
 
+// signalled is a worker that is sent TERM by somebody else than its supervisor,
+// whose order package lastcall waits for. Its context must not run ahead.
+func signalled(ctx context.Context) error {
+	var w lastcall.Worker
+	return w.Serve(ctx, lastcall.Server{Run: func(context.Context) error {
+		_, err := prefork.Listener("")
+		fmt.Println("listener:", err)
+		at := time.Now()
+		if err := syscall.Kill(os.Getpid(), syscall.SIGTERM); err != nil {
+			return err
+		}
+		<-ctx.Done()
+		fmt.Println("the context has waited:", time.Since(at) > 500*time.Millisecond)
+		return nil
+	}})
+}
+
 // stubborn does not end when it is told to.
 func stubborn(ctx context.Context) error {
 	<-ctx.Done()
@@ -199,6 +224,7 @@ func helper() {
 func leave() {
 	ctx, cancel := signal.NotifyContext(context.Background(), syscall.SIGUSR1)
 	defer cancel()
+	context.AfterFunc(ctx, func() { fmt.Println("the context ends in", prefork.TaskID()) })
 	if prefork.TaskID() < 0 {
 		term := make(chan os.Signal, 1)
 		signal.Notify(term, syscall.SIGTERM)

@@ -2,11 +2,13 @@ package prefork_test
 
 import (
 	"bufio"
+	"context"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"os"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -22,6 +24,12 @@ func TestB11TaskIDs(t *testing.T) {
 	a, _ := ready(t, "ids")
 	for id := range 4 {
 		a.says(fmt.Sprintf("id %d app.%d [{slot} argument]\n", id, id))
+	}
+	if name, err := os.ReadFile(fmt.Sprintf("/proc/%d/comm", a.cmd.Process.Pid)); err == nil {
+		worker, err := os.ReadFile(fmt.Sprintf("/proc/%d/comm", a.pid("app.0")))
+		if string(worker) != string(name) {
+			t.Errorf("the worker is named %q, %v; its parent %q", worker, err, name)
+		}
 	}
 	a.signal(syscall.SIGTERM)
 	a.exits(0)
@@ -141,6 +149,24 @@ func TestB12StopWithWorkInFlight(t *testing.T) {
 	}
 }
 
+// TestCut stops, and then has enough of it.
+func TestCut(t *testing.T) {
+	a, addr := ready(t, "web")
+	answer := make(chan string)
+	go func() { answer <- get(addr, "/work?/nowhere") }()
+	a.says("work begun")
+	a.signal(syscall.SIGTERM)
+	a.tell("cut")
+	if got := a.answer(); !strings.HasPrefix(got, `"cut: work of app.`) {
+		t.Errorf("cut: %s", got)
+	}
+	a.exits(5)
+	if a.count("returned in -1: run: work of app.") != 1 {
+		t.Error("Run does not name the worker")
+	}
+	<-answer
+}
+
 // TestPlainWorker serves without package lastcall: it gets its listener and is
 // told by its context.
 func TestPlainWorker(t *testing.T) {
@@ -162,6 +188,17 @@ func TestPlainWorker(t *testing.T) {
 	}
 	a.exits(0)
 	a.gone(addr)
+}
+
+func TestSignalledWorker(t *testing.T) {
+	a, _ := ready(t, "signalled")
+	a.says(`take listener "": package lastcall has taken it`)
+	a.says("the context has waited: ")
+	a.signal(syscall.SIGTERM)
+	a.exits(0)
+	if a.count("waited: false") > 0 {
+		t.Error("the context ended before package lastcall began to drain")
+	}
 }
 
 // TestRoll rolls by command, of one slot and of all, and by HUP.
@@ -289,6 +326,7 @@ func TestContextEndsIt(t *testing.T) {
 func TestNestedCall(t *testing.T) {
 	a, _ := ready(t, "nested")
 	a.says("nested: run prefork: a process calls Run once")
+	a.says("main -1 [grandchild]\n")
 	a.says("id 0")
 	a.signal(syscall.SIGTERM)
 	a.exits(0)
@@ -376,12 +414,89 @@ func TestOwnChildren(t *testing.T) {
 	a.exits(0)
 }
 
+// TestExecutableIsPinned takes the program's file away: what runs goes on, of
+// one build.
+func TestExecutableIsPinned(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("only Linux can execute what has no name any more")
+	}
+	file := t.TempDir() + "/copy"
+	binary, err := os.ReadFile(os.Args[0])
+	if err == nil {
+		err = os.WriteFile(file, binary, 0o700)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	a, addr := startFile(t, file, "web").ready()
+	if err := os.Remove(file); err != nil {
+		t.Fatal(err)
+	}
+	a.do("roll")
+	if got := get(addr, "/"); !strings.Contains(got, " ") {
+		t.Errorf("after the roll GET / = %q", got)
+	}
+	a.signal(syscall.SIGTERM)
+	a.exits(0)
+}
+
+// TestParentKilled: workers that serve with package lastcall end by themselves.
+func TestParentKilled(t *testing.T) {
+	a, addr := ready(t, "web")
+	a.signal(syscall.SIGKILL)
+	a.exits(-1)
+	a.until("the port is free", func() bool {
+		l, err := net.Listen("tcp", addr)
+		if err == nil {
+			l.Close()
+		}
+		return err == nil
+	})
+}
+
+func TestControlSocket(t *testing.T) {
+	dir, err := os.MkdirTemp("", "prefork")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	socket := dir + "/control/app.sock" // in a directory that it makes for itself
+	a, _ := ready(t, "web", "SOCKET="+socket)
+	client := http.Client{Transport: &http.Transport{DialContext: func(context.Context, string, string) (net.Conn, error) {
+		return net.Dial("unix", socket)
+	}}}
+	r, err := client.Get("http://lastcall/v1/status")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Body.Close()
+	body, err := io.ReadAll(r.Body)
+	if !strings.Contains(string(body), `"worker":"app.1"`) || err != nil {
+		t.Errorf("status: %s, %v", body, err)
+	}
+	second := start(t, "web", "SOCKET="+socket)
+	second.exits(3)
+	if second.count("a supervisor already runs here") != 1 || second.count("after in -1") != 1 {
+		t.Error("a second supervisor does not say why it ends")
+	}
+	a.signal(syscall.SIGTERM)
+	a.exits(0)
+}
+
 func TestLeaveSignals(t *testing.T) {
 	a, _ := ready(t, "leave")
 	a.signal(syscall.SIGTERM)
 	a.says("my own TERM")
+	// The end of a worker's own context is not its business.
+	if err := syscall.Kill(a.pid("app.0"), syscall.SIGUSR1); err != nil {
+		t.Fatal(err)
+	}
+	a.says("the context ends in 0")
 	a.signal(syscall.SIGUSR1)
 	a.exits(0)
+	if a.count("id 0") != 1 {
+		t.Error("the worker has ended with its own context")
+	}
 	if a.count("returned: <nil>") != 1 || a.count("told 0") != 1 {
 		t.Error("the end of the context did not stop it in order")
 	}

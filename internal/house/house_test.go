@@ -105,10 +105,10 @@ func TestHouse(t *testing.T) {
 }
 
 // TestRootDependencies keeps everything but the standard library and x/sys
-// out of the programs of those who import package lastcall, or prefork.
+// out of the programs of those who import package lastcall.
 func TestRootDependencies(t *testing.T) {
 	for _, goos := range []string{"linux", "darwin"} {
-		cmd := exec.Command("go", "list", "-deps", "-f", "{{if not .Standard}}{{.ImportPath}}{{end}}", ".", "./prefork")
+		cmd := exec.Command("go", "list", "-deps", "-f", "{{if not .Standard}}{{.ImportPath}}{{end}}", ".")
 		cmd.Dir = "../.."
 		cmd.Env = append(os.Environ(), "GOOS="+goos, "CGO_ENABLED=0")
 		cmd.Stderr = os.Stderr
@@ -122,6 +122,28 @@ func TestRootDependencies(t *testing.T) {
 		}
 		for _, finding := range foreign(packages) {
 			t.Errorf("GOOS=%s: %s", goos, finding)
+		}
+	}
+}
+
+// TestPreforkDependencies keeps what only the command needs, its flags, its
+// configuration file and its redis client, out of the programs of those who
+// import package prefork.
+func TestPreforkDependencies(t *testing.T) {
+	cmd := exec.Command("go", "list", "-deps", "-f", "{{if not .Standard}}{{.ImportPath}}{{end}}", "./prefork")
+	cmd.Dir = "../.."
+	cmd.Stderr = os.Stderr
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("go list -deps: %v", err)
+	}
+	packages := strings.Fields(string(out))
+	if !slices.Contains(packages, module+"/internal/supervisor") {
+		t.Fatalf("the supervisor is not among its dependencies: %q", packages)
+	}
+	for _, p := range packages {
+		if !strings.HasPrefix(p, module) && !strings.HasPrefix(p, "golang.org/x/") || strings.HasSuffix(p, "/gate/redis") {
+			t.Errorf("package prefork depends on %s", p)
 		}
 	}
 }
