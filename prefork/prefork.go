@@ -64,10 +64,10 @@ type Config struct {
 	Name string
 	// Workers is their number. 0: one for each CPU this process may use.
 	Workers int
-	// Worker is the work of one worker, called in each. Its context descends
-	// from none, but has the values of that given to Run; it ends when the
-	// worker is told to end: by TERM or INT, and if it serves with package
-	// lastcall, when that begins to drain.
+	// Worker is the work of one worker, called in each. Its context has the
+	// values of the one given to Run, and ends only when the worker is told to
+	// end: if it serves with package lastcall, when that begins to drain, else
+	// by TERM or INT.
 	//
 	// When it returns the process ends: with status 0 after nil, and after
 	// context.Canceled, http.ErrServerClosed, net.ErrClosed or
@@ -108,8 +108,8 @@ type Config struct {
 	// Logger gets a line for each event. It must not block for long: the
 	// parent waits for it. nil: slog.Default().
 	Logger *slog.Logger
-	// Stdout and Stderr get the output of all that runs, a whole line a write.
-	// nil: os.Stdout, os.Stderr.
+	// Stdout and Stderr get the output of all that runs, a whole line a write,
+	// from several goroutines at once. nil: os.Stdout, os.Stderr.
 	Stdout, Stderr io.Writer
 }
 
