@@ -126,6 +126,28 @@ func TestRootDependencies(t *testing.T) {
 	}
 }
 
+// TestPreforkDependencies keeps what only the command needs, its flags, its
+// configuration file and its redis client, out of the programs of those who
+// import package prefork.
+func TestPreforkDependencies(t *testing.T) {
+	cmd := exec.Command("go", "list", "-deps", "-f", "{{if not .Standard}}{{.ImportPath}}{{end}}", "./prefork")
+	cmd.Dir = "../.."
+	cmd.Stderr = os.Stderr
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("go list -deps: %v", err)
+	}
+	packages := strings.Fields(string(out))
+	if !slices.Contains(packages, module+"/internal/supervisor") {
+		t.Fatalf("the supervisor is not among its dependencies: %q", packages)
+	}
+	for _, p := range packages {
+		if !strings.HasPrefix(p, module) && !strings.HasPrefix(p, "golang.org/x/") || strings.HasSuffix(p, "/gate/redis") {
+			t.Errorf("package prefork depends on %s", p)
+		}
+	}
+}
+
 // TestSetupSaysWhatIsMissing runs scripts/setup where nothing is installed.
 func TestSetupSaysWhatIsMissing(t *testing.T) {
 	bash, err := exec.LookPath("bash")

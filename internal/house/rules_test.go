@@ -61,7 +61,7 @@ func importTable() map[string][]string {
 		"internal/supervisor": {"internal/control", "internal/gate", "internal/guard", "internal/pool", "internal/proc", "internal/sock", "internal/sock/steer", "internal/wire"},
 		"internal/wire":       {},
 		"lastcalltest":        {"."},
-		"prefork":             {".", "internal/gate", "internal/supervisor"},
+		"prefork":             {".", "internal/control", "internal/gate", "internal/proc", "internal/sock", "internal/supervisor", "internal/wire"},
 	}
 }
 
@@ -244,6 +244,9 @@ func ledgers() map[string][]string {
 		// Begin must count where no worker is in its context, so that
 		// handlers stay testable: the one ledger of the process.
 		"ledger.go": {"process"},
+		// A worker is the whole program started anew, so nothing can pass it
+		// what it is: that is settled before main.
+		"prefork/child.go": {"process"},
 	}
 }
 

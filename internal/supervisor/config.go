@@ -37,6 +37,7 @@ type Listener struct {
 type Program struct {
 	Name      string
 	Command   []string // as configured: the name looked for, and its arguments
+	Verbatim  bool     // nothing is substituted in Command
 	Path      string   // the executable that was found
 	Env       []string // "KEY=value" in addition to the supervisor's own
 	Dir       string   // "": the supervisor's

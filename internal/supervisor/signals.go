@@ -9,12 +9,17 @@ import (
 	"github.com/lastcall/lastcall/internal/pool"
 )
 
-// handled returns the signals that mean something to a supervisor. On a
+// handled returns the signals that mean something to the supervisor. Within
+// another program they are four: the others may be that program's. On a
 // terminal the last three are the terminal's own: to catch TTOU there would be
 // to write the same line for ever, from the background.
-func handled(terminal bool) []os.Signal {
-	signals := []os.Signal{syscall.SIGTERM, syscall.SIGINT, syscall.SIGQUIT, syscall.SIGHUP, syscall.SIGUSR1, syscall.SIGUSR2}
-	if !terminal {
+func (s *Supervisor) handled() []os.Signal {
+	signals := []os.Signal{syscall.SIGTERM, syscall.SIGINT, syscall.SIGQUIT, syscall.SIGHUP}
+	if s.options.Upgrade == nil {
+		return signals
+	}
+	signals = append(signals, syscall.SIGUSR1, syscall.SIGUSR2)
+	if !s.terminal {
 		signals = append(signals, syscall.SIGTTIN, syscall.SIGTTOU, syscall.SIGWINCH)
 	}
 	return signals

@@ -87,8 +87,12 @@ func (s *Supervisor) startProcess(l *life) error {
 	defer stdout.Close()
 	defer stderr.Close()
 	vars := l.variables()
+	args := l.program.Command
+	if !l.program.Verbatim {
+		args = expandAll(vars, args)
+	}
 	spec := proc.Spec{
-		Path: l.program.Path, Pinned: l.pinned, Args: expandAll(vars, l.program.Command), Dir: l.program.Dir, User: l.program.User,
+		Path: l.program.Path, Pinned: l.pinned, Args: args, Dir: l.program.Dir, User: l.program.User,
 		Env:    environment(l.program, *env, vars),
 		Files:  files,
 		Stdout: stdout, Stderr: stderr,

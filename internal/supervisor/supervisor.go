@@ -29,7 +29,7 @@ type Options struct {
 
 	// Upgrade are the arguments by which the executable at the path of this one
 	// tells whether CheckState of its standard input succeeds; nil: no other
-	// can take the place of this one.
+	// can take the place of this one: it is no program of its own.
 	Upgrade []string
 
 	// Load reads the configuration again, for a reload; nil: there is nothing
@@ -37,6 +37,9 @@ type Options struct {
 	// called from goroutines of their own.
 	Load   func() (Config, error)
 	Reopen func() error
+
+	// LeaveSignals leaves TERM, INT, QUIT and HUP to the rest of the process.
+	LeaveSignals bool
 }
 
 // The exit codes of a supervisor (docs/command.md).
@@ -140,22 +143,28 @@ func (s *Supervisor) Run() Report {
 		s.terminal = hasTerminal()
 	}
 	s.signals = make(chan os.Signal, 128)
-	signal.Notify(s.signals, handled(s.terminal)...)
-	defer signal.Stop(s.signals)
-	// A reader of our output that is gone must not end the supervisor.
-	signal.Ignore(syscall.SIGPIPE)
+	if !s.options.LeaveSignals {
+		signal.Notify(s.signals, s.handled()...)
+		defer signal.Stop(s.signals)
+	}
+	// A reader of our output that is gone must not end the supervisor. Caught,
+	// not ignored: programs that others of this process start would inherit that.
+	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
 
 	var err error
 	if s.executable, err = ownPath(); err != nil {
+		close(s.done)
 		return Report{exitFailure, err}
 	}
 	if err := checkPIDFile(s.config.PIDFile); err != nil {
+		close(s.done)
 		return Report{exitNotUp, err}
 	}
 	var handlers sync.WaitGroup
 	defer handlers.Wait()
 	if s.config.Socket != "" {
 		if s.control, err = s.openControl(); err != nil {
+			close(s.done)
 			return Report{exitNotUp, err}
 		}
 		defer s.control.Close()

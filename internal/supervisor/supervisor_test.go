@@ -4,6 +4,7 @@ import (
 	"context"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/lastcall/lastcall/internal/control"
 )
@@ -33,5 +34,22 @@ func TestPlainServer(t *testing.T) {
 	}
 	if r := s.ended(); r.Code != 0 || r.Err != nil {
 		t.Errorf("report = %+v", r)
+	}
+}
+
+// TestNothingToAsk: whoever asks a supervisor that has not even begun gets an
+// answer, and does not wait for ever.
+func TestNothingToAsk(t *testing.T) {
+	for _, c := range []Config{{Socket: "/dev/null/control.sock"}, {PIDFile: "/dev/null"}} {
+		c.Programs = []Program{program("web", 1, "plain")}
+		s := run(t, c)
+		if r := s.ended(); r.Code != exitNotUp || r.Err == nil {
+			t.Errorf("report %+v", r)
+		}
+		ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+		if _, err := s.Status(ctx); !errorSays(err, "the supervisor has stopped") {
+			t.Errorf("status: %v", err)
+		}
+		cancel()
 	}
 }
