@@ -192,12 +192,10 @@ func TestPlainWorker(t *testing.T) {
 func TestSignalledWorker(t *testing.T) {
 	a, _ := ready(t, "signalled")
 	a.says(`take listener "": package lastcall has taken it`)
-	a.says("the context has waited: ")
+	// Said by the first; its successor is ended by its supervisor, at any time.
+	a.says("the context has waited: true")
 	a.signal(syscall.SIGTERM)
 	a.exits(0)
-	if a.count("waited: false") > 0 {
-		t.Error("the context ended before package lastcall began to drain")
-	}
 }
 
 // TestWait has Run run aside: what stands behind Wait is the parent's alone.
