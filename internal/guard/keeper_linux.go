@@ -3,7 +3,6 @@ package guard
 import (
 	"encoding/json"
 	"fmt"
-	"math"
 	"os"
 	"os/signal"
 	"runtime"
@@ -11,6 +10,7 @@ import (
 	"syscall"
 	"unsafe"
 
+	"github.com/lastcall/lastcall/internal/proc"
 	"golang.org/x/sys/unix"
 )
 
@@ -23,10 +23,12 @@ const (
 
 // A process that is started to be the guard becomes it here, before main: by
 // then the packages that the guard needs not are not initialised, whose tables
-// would be its memory; and the exec shim, through which it was started, is left
-// out. No program that imports this package can forget to call it.
+// would be its memory, and no program that imports this one can forget to call
+// it. The exec shim, through which it was started, comes first: what the
+// supervisor has inherited from a careless parent is closed by its exec, not
+// here, where descriptors of the runtime are open.
 func init() {
-	if _, found := syscall.Getenv(variable); !found {
+	if _, found := syscall.Getenv(variable); !found || proc.Pending() {
 		return
 	}
 	if err := run(); err != nil {
@@ -49,9 +51,6 @@ func run() error {
 	// For people who list processes, to whom it would be "exe".
 	name := []byte("lastcall-guard\x00")
 	_ = unix.Prctl(unix.PR_SET_NAME, uintptr(unsafe.Pointer(&name[0])), 0, 0, 0)
-	// What the supervisor has inherited from a careless parent stays open with
-	// whoever holds it.
-	_ = unix.CloseRange(linkFD+1, math.MaxInt32, 0) // before Linux 5.9 they stay
 	t := table{}
 	if err := t.read(linkFD); err != nil {
 		return err

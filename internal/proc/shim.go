@@ -52,6 +52,13 @@ func parseOrder(s string) (order, error) {
 	return order{files: files, pinned: pinned, held: how == "held", user: parts[2], path: parts[3]}, nil
 }
 
+// Pending reports whether this process was started to become another program,
+// so that Shim will not return. It is for what runs before main.
+func Pending() bool {
+	_, found := syscall.Getenv(orderVariable)
+	return found
+}
+
 // Shim must be the first call in the main of every program that uses Start. It
 // returns at once, unless this process was started to become another program.
 // Then it never returns: it sets LISTEN_PID if LISTEN_FDS is there, closes
