@@ -16,7 +16,7 @@ import (
 
 func TestMain(m *testing.M) {
 	proc.Shim() // the executable of a supervisor under test is this one
-	testscript.Main(m, map[string]func(){"lastcall": main, "worker": playWorker})
+	testscript.Main(m, map[string]func(){"lastcall": main, "server": server, "worker": playWorker})
 }
 
 func TestScripts(t *testing.T) {
@@ -26,6 +26,10 @@ func TestScripts(t *testing.T) {
 			"supervise": supervise,
 			"status":    status,
 			"await":     await,
+			"get":       get,
+			"port":      port,
+			"occupy":    occupy,
+			"expand":    expand,
 		},
 		Setup: func(e *testscript.Env) error {
 			// Nothing of the machine's own, nor of another script's.

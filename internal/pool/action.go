@@ -96,10 +96,11 @@ type (
 	Up struct{ Program string }
 	// AllUp records that every program has come up.
 	AllUp struct{}
-	// Rolled records how a roll of a program ended.
+	// Rolled records how a roll of a program ended, and with what generation.
 	Rolled struct {
-		Program string
-		Verdict Verdict
+		Program    string
+		Generation int
+		Verdict    Verdict
 	}
 	// Ignored records an event that made no sense.
 	Ignored struct{ Event Event }

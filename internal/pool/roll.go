@@ -131,7 +131,7 @@ func (p *Pool) endRoll(r *roll) {
 		p.relate()
 	}
 	if r.only == (ID{}) || r.slots != nil {
-		p.emit(Rolled{Program: r.program.Name, Verdict: r.verdict})
+		p.emit(Rolled{Program: r.program.Name, Generation: r.program.generation, Verdict: r.verdict})
 	}
 	for _, c := range r.waiting {
 		c.verdict.worsen(r.verdict)

@@ -110,6 +110,7 @@ func (s *Supervisor) record(a pool.Action) {
 		s.log.Info("ready")
 	case pool.Rolled:
 		s.log.Info("rolled", "program", a.Program, "verdict", a.Verdict.Outcome, "reason", a.Verdict.Text)
+		s.settle(a.Program, a.Generation)
 		s.forget(a.Program)
 	case pool.Ignored:
 		s.log.Debug("ignored", "event", fmt.Sprintf("%T%+v", a.Event, a.Event))

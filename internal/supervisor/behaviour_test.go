@@ -118,6 +118,57 @@ func TestB1CrashRestartsInTheSameSlot(t *testing.T) {
 	}
 }
 
+func TestB2ExitZeroIsNotRestarted(t *testing.T) {
+	l := web(t)
+	p := program("web", 2, "plain")
+	p.Listen, p.Restart = []string{"web"}, "on-failure"
+	s := run(t, Config{Name: "test", Listeners: []Listener{l}, Programs: []Program{p}})
+	s.logged("msg=ready\n")
+	addr := l.Address.Address
+	before := s.workers()
+	hit(addr, "/exit?2") // that is a failure
+	s.changed(before)
+	hit(addr, "/exit?0")
+	var left string
+	s.until("one is ended, the other serves", func() bool {
+		states := make(map[string]string)
+		for name, w := range s.workers() {
+			states[w.State] = name
+		}
+		left = states["ready"]
+		return states["ended"] != "" && left != ""
+	})
+	for range 10 {
+		if got := s.get(addr, "/"); !strings.HasPrefix(got, strings.TrimPrefix(left, "web.")+" ") {
+			t.Errorf("GET / = %q, want it from %s", got, left)
+		}
+	}
+	hit(addr, "/exit?0") // the last one: everything has ended, and well
+	if r := s.ended(); r.Code != 0 || r.Err != nil {
+		t.Errorf("report %+v", r)
+	}
+}
+
+func TestB3BudgetIsExact(t *testing.T) {
+	l := web(t)
+	p := program("web", 1, "plain")
+	p.Listen, p.MaxRestarts = []string{"web"}, 3
+	s := run(t, Config{Name: "test", Listeners: []Listener{l}, Programs: []Program{p}})
+	s.logged("msg=ready\n")
+	for range 3 {
+		before := s.workers()
+		hit(l.Address.Address, "/exit?2")
+		s.changed(before)
+	}
+	if w := s.workers()["web.0"]; w.Restarts != 3 || w.State != "ready" {
+		t.Errorf("after three crashes: %+v", w)
+	}
+	hit(l.Address.Address, "/exit?2")
+	if r := s.ended(); r.Code != exitGaveUp || !errorSays(r.Err, "web has no worker left") {
+		t.Errorf("report %+v after the fourth", r)
+	}
+}
+
 func TestB4ZeroWhenAllEndedZero(t *testing.T) {
 	s, addr := plainWeb(t, 2)
 	if r := s.stop(); r.Code != 0 || r.Err != nil {
@@ -125,6 +176,38 @@ func TestB4ZeroWhenAllEndedZero(t *testing.T) {
 	}
 	if got := s.get(addr, "/"); !strings.Contains(got, "refused") {
 		t.Errorf("after the stop GET / = %q", got)
+	}
+}
+
+func TestB5SignalDeathsAreRestarted(t *testing.T) {
+	for _, policy := range []string{"always", "on-failure"} {
+		l := web(t)
+		p := program("web", 2, "plain")
+		p.Listen, p.Restart = []string{"web"}, policy
+		s := run(t, Config{Name: "test", Listeners: []Listener{l}, Programs: []Program{p}})
+		s.logged("msg=ready\n")
+		for _, sig := range []syscall.Signal{syscall.SIGABRT, syscall.SIGKILL, syscall.SIGSEGV} {
+			before := s.workers()
+			s.do(control.Request{Verb: "signal", Target: "web.0", Signal: strconv.Itoa(int(sig))}, control.Done)
+			if name := s.changed(before); name != "web.0" {
+				t.Errorf("%s is restarted after %v to web.0", name, sig)
+			}
+		}
+		if r := s.stop(); r.Code != 0 {
+			t.Errorf("report %+v", r)
+		}
+	}
+	// The part dies of TERM, where plain obeys it.
+	s := run(t, Config{Name: "test", Programs: []Program{program("web", 2, "sleep")}})
+	s.logged("msg=ready\n")
+	before := s.workers()
+	s.do(control.Request{Verb: "signal", Target: "web.1", Signal: "TERM"}, control.Done)
+	if name := s.changed(before); name != "web.1" {
+		t.Errorf("%s is restarted after TERM to web.1", name)
+	}
+	s.logged("web.1 was killed by signal 15")
+	if r := s.stop(); r.Code != 0 {
+		t.Errorf("report %+v", r)
 	}
 }
 

@@ -59,11 +59,22 @@ func (s *Supervisor) closeListener(l *listener) {
 		return
 	}
 	l.closing = true
+	s.rename(l)
 	if !s.foreign(l.name) {
 		s.letGo(l)
 		return
 	}
 	s.letGoLater(l)
+}
+
+// rename gives the name of a listener that is closed back to the one before it,
+// if that is still in use: a reload to another address has failed.
+func (s *Supervisor) rename(l *listener) {
+	for name, other := range s.listeners {
+		if s.names[l.config.Name] == l.name && other.config.Name == l.config.Name && !other.closing && !other.closed {
+			s.names[l.config.Name] = name
+		}
+	}
 }
 
 func (s *Supervisor) letGoLater(l *listener) {

@@ -18,6 +18,7 @@ import (
 	"github.com/lastcall/lastcall/internal/gate"
 	"github.com/lastcall/lastcall/internal/proc"
 	"github.com/lastcall/lastcall/internal/sock"
+	"golang.org/x/sys/unix"
 )
 
 // The test binary plays every worker: the first argument names the part.
@@ -55,6 +56,19 @@ func play(part string, args []string) {
 		signal.Ignore(syscall.SIGTERM)
 		sayReady()
 		<-time.After(time.Hour)
+	case "sulk": // it gives signs of life until a file appears; then it hears nothing either
+		sulk(args[0])
+	case "eat": // 128 MiB when a file appears
+		sayReady()
+		awaitFile(args[0])
+		food, err := unix.Mmap(-1, 0, 128<<20, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_ANON)
+		if err != nil {
+			panic(err)
+		}
+		for i := 0; i < len(food); i += os.Getpagesize() {
+			food[i] = 1
+		}
+		<-time.After(time.Hour)
 	case "until": // a file appears; then it ends in a way
 		if _, err := os.Stat(args[0]); err != nil {
 			sayReady()
@@ -76,13 +90,35 @@ func sayReady() {
 	c.Close()
 }
 
-// until waits for a file, removes it, and then does "exit N" or "kill N".
-func until(file, how string) {
-	for range time.Tick(5 * time.Millisecond) {
+// sulk ignores ABRT too, as a process that cannot even end does.
+func sulk(file string) {
+	signal.Ignore(syscall.SIGABRT)
+	c, err := net.Dial("unixgram", os.Getenv("NOTIFY_SOCKET"))
+	if err != nil {
+		panic(err)
+	}
+	fmt.Fprint(c, "READY=1")
+	for range time.Tick(20 * time.Millisecond) {
+		fmt.Fprint(c, "WATCHDOG=1")
 		if os.Remove(file) == nil {
 			break
 		}
 	}
+	<-time.After(time.Hour)
+}
+
+// awaitFile waits for a file and removes it: only one worker takes it.
+func awaitFile(file string) {
+	for range time.Tick(5 * time.Millisecond) {
+		if os.Remove(file) == nil {
+			return
+		}
+	}
+}
+
+// until waits for a file, and then does "exit N" or "kill N".
+func until(file, how string) {
+	awaitFile(file)
 	n := 0
 	if _, err := fmt.Sscanf(how, "exit %d", &n); err == nil {
 		os.Exit(n)
@@ -166,10 +202,21 @@ func run(t *testing.T, c Config) *stage {
 
 func runWith(t *testing.T, c Config, boot func() (system, error)) *stage {
 	t.Helper()
+	return start(t, c, boot, nil)
+}
+
+// runLoading runs c, until load says something else to a reload.
+func runLoading(t *testing.T, c Config, load func() (Config, error)) *stage {
+	t.Helper()
+	return start(t, c, newSystem, load)
+}
+
+func start(t *testing.T, c Config, boot func() (system, error), load func() (Config, error)) *stage {
+	t.Helper()
 	s := &stage{t: t, log: &lockedBuffer{}, out: &lockedBuffer{}, report: make(chan Report, 1)}
 	var err error
 	s.Supervisor, err = New(c, Options{
-		Logger: slog.New(slog.NewTextHandler(s.log, nil)), Stdout: s.out, Stderr: s.out, Kinds: gate.Kinds(),
+		Logger: slog.New(slog.NewTextHandler(s.log, nil)), Stdout: s.out, Stderr: s.out, Kinds: gate.Kinds(), Load: load,
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -56,7 +56,10 @@ func (s *Supervisor) Do(ctx context.Context, r control.Request, progress func([]
 			delete(s.replies, s.token)
 		}
 	})
+	_, unknown := errors.AsType[*control.UnknownTarget](refused)
 	switch {
+	case unknown:
+		return control.Verdict{Code: control.NoSuch, Text: refused.Error()}
 	case refused != nil:
 		return control.Verdict{Code: control.Failed, Text: refused.Error()}
 	case !ran:

@@ -39,8 +39,8 @@ func (s *Supervisor) apply(token int, c Config, all bool) error {
 		p := &c.Programs[i]
 		switch before := programNamed(old.Programs, p.Name); {
 		case before == nil: // it is started
-		case all && len(p.Listen) > 0 || !reflect.DeepEqual(visible(before, names), visible(p, s.names)):
-			roll = append(roll, p.Name)
+		case s.fresh[p.Name] || all && len(p.Listen) > 0 || !reflect.DeepEqual(visible(before, names), visible(p, s.names)):
+			roll, s.fresh[p.Name] = append(roll, p.Name), true
 		default:
 			s.adjust(p)
 		}
@@ -128,6 +128,35 @@ func visible(p *Program, names map[string]string) any {
 	}
 	return []any{
 		p.Command, p.Path, p.Env, p.Dir, p.User, listen, p.Watchdog, p.MaxRequests, p.MaxRequestsJitter,
+	}
+}
+
+// settle makes the configuration of a program what a roll has left it with: one
+// that has failed, or a rollback, brings back what was before, and with it what
+// it depends on. The next restart goes on from there, and the next reload
+// compares with it.
+func (s *Supervisor) settle(name string, generation int) {
+	v := s.versions[name][generation]
+	if v == nil || s.fresh[name] {
+		return // a reload has come meanwhile: it holds
+	}
+	p := v.Program
+	p.Listen = make([]string, len(v.Listen))
+	for i, core := range v.Listen {
+		p.Listen[i] = s.listeners[core].config.Name
+		if s.names[p.Listen[i]] == "" {
+			s.names[p.Listen[i]] = core
+		}
+	}
+	if now := programNamed(s.config.Programs, name); now != nil {
+		*now = p
+	} else {
+		s.config.Programs = append(s.config.Programs, p)
+	}
+	for _, need := range p.DependsOn {
+		if programNamed(s.config.Programs, need) == nil {
+			s.settle(need, s.core.Generations(need)[0])
+		}
 	}
 }
 

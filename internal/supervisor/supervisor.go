@@ -81,6 +81,7 @@ type Supervisor struct {
 	versions  map[string]map[int]*version // of programs, by generation
 	listeners map[string]*listener        // by the names the core has for them
 	names     map[string]string           // those, by the names of the configuration
+	fresh     map[string]bool             // programs of which the configuration says what no generation is yet
 	replies   map[int]reply
 	token     int
 	talk      time.Time // when to log what a drain waits for; zero: nothing drains
@@ -127,6 +128,7 @@ func New(c Config, o Options) (*Supervisor, error) {
 		lives:     make(map[pool.ID]*life),
 		versions:  make(map[string]map[int]*version),
 		names:     make(map[string]string),
+		fresh:     make(map[string]bool),
 		listeners: make(map[string]*listener),
 		replies:   make(map[int]reply),
 	}, nil

@@ -29,6 +29,7 @@ func (s *Supervisor) version(name string, generation int) (*version, error) {
 	v := &version{Program: *s.configured(name)}
 	v.Listen = s.coreNames(v.Listen)
 	of[generation] = v
+	delete(s.fresh, name)
 	var err error
 	v.pinned, err = proc.Pin(v.Path)
 	return v, err
