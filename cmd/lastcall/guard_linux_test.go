@@ -348,7 +348,6 @@ func TestKillAtAnyMoment(t *testing.T) {
 				<-time.After(moment)
 				_ = h.cmd.Process.Kill()
 				h.until("nothing is left, killed after "+moment.String(), func() bool { return len(h.left()) == 0 })
-				h.free()
 				_ = h.cmd.Wait()
 				j := h.read("journal")
 				if strings.Contains(j, "up\n") && !strings.HasSuffix(j, "down\n") {
