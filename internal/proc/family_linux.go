@@ -14,18 +14,25 @@ import (
 func Family(pid int) []int {
 	family := []int{pid}
 	for i := 0; i < len(family) && i < maxFamily; i++ {
-		dir := fmt.Sprintf("/proc/%d/task", family[i])
-		threads, _ := os.ReadDir(dir) // a process that has ended has no children
-		for _, t := range threads {
-			b, _ := os.ReadFile(dir + "/" + t.Name() + "/children")
-			for word := range strings.FieldsSeq(string(b)) {
-				if child, err := strconv.Atoi(word); err == nil {
-					family = append(family, child)
-				}
+		family = append(family, childrenOf(family[i])...)
+	}
+	return family
+}
+
+// childrenOf returns the children of a process, the dead ones included.
+func childrenOf(pid int) []int {
+	var children []int
+	dir := fmt.Sprintf("/proc/%d/task", pid)
+	threads, _ := os.ReadDir(dir) // a process that has ended has no children
+	for _, t := range threads {
+		b, _ := os.ReadFile(dir + "/" + t.Name() + "/children")
+		for word := range strings.FieldsSeq(string(b)) {
+			if child, err := strconv.Atoi(word); err == nil {
+				children = append(children, child)
 			}
 		}
 	}
-	return family
+	return children
 }
 
 // maxFamily bounds the look at a process that forks faster than it is looked at.

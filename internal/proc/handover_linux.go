@@ -54,6 +54,13 @@ func (h Handover) release() {
 // Adopt goes on with a process that was handed over, whose descriptor is its
 // own from here on. The process must be a child of this one.
 func (c *Children) Adopt(h Handover) (*Process, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.adopt(h)
+}
+
+// adopt is Adopt with mu held.
+func (c *Children) adopt(h Handover) (*Process, error) {
 	p := &Process{
 		pid: h.PID, group: h.Group, children: c,
 		exited: make(chan struct{}), gone: make(chan struct{}),
@@ -70,8 +77,6 @@ func (c *Children) Adopt(h Handover) (*Process, error) {
 	if p.handle.conn, err = p.handle.file.SyscallConn(); err != nil {
 		return nil, fmt.Errorf("adopt process %d: %w", h.PID, err)
 	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
 	if c.closed {
 		return nil, os.ErrClosed
 	}

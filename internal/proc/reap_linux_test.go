@@ -50,15 +50,15 @@ func playInit() error {
 	if err := cmd.Run(); cmd.ProcessState.ExitCode() != 7 {
 		return fmt.Errorf("status %v", err)
 	}
-	if !poll(func() bool { return len(childrenOf(1)) == 0 }) {
-		return fmt.Errorf("left: %v", childrenOf(1))
+	if !poll(func() bool { return len(kin(1)) == 0 }) {
+		return fmt.Errorf("left: %v", kin(1))
 	}
 	fmt.Println("pid", os.Getpid())
 	return nil
 }
 
-// childrenOf returns the children of a process, as "pid state name".
-func childrenOf(parent int) []string {
+// kin returns the children of a process, as "pid state name".
+func kin(parent int) []string {
 	entries, err := os.ReadDir("/proc")
 	if err != nil {
 		panic(err)
@@ -75,8 +75,8 @@ func childrenOf(parent int) []string {
 
 func noChildren(t *testing.T) {
 	t.Helper()
-	if !poll(func() bool { return len(childrenOf(os.Getpid())) == 0 }) {
-		t.Errorf("left: %q", childrenOf(os.Getpid()))
+	if !poll(func() bool { return len(kin(os.Getpid())) == 0 }) {
+		t.Errorf("left: %q", kin(os.Getpid()))
 	}
 }
 

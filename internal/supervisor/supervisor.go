@@ -210,6 +210,7 @@ func (s *Supervisor) run() Report {
 	}
 	defer s.watchMemory()()
 	s.loop()
+	s.endStrays()
 	s.log.Info("supervisor ended", "code", s.report.Code)
 	return *s.report
 }

@@ -20,6 +20,10 @@ type system struct {
 	// watching of processes, adopt goes on with one.
 	handOver func([]process) ([]proc.Handover, error)
 	adopt    func(proc.Handover) (process, error)
+
+	// strays are processes that have left the groups they were started in and
+	// lost their parents; nil: they are nobody's business.
+	strays func() []process
 }
 
 // process is a *proc.Process.
@@ -47,6 +51,13 @@ func newSystem() (system, error) {
 		},
 		guard: func(env []string, log *slog.Logger) *guard.Guard { return guard.Start(children, env, log) },
 		close: children.Close,
+		strays: func() []process {
+			var out []process
+			for _, p := range children.Strays() {
+				out = append(out, p)
+			}
+			return out
+		},
 		handOver: func(list []process) ([]proc.Handover, error) {
 			processes := make([]*proc.Process, len(list))
 			for i, p := range list {
