@@ -51,6 +51,7 @@ func run() error {
 	// For people who list processes, to whom it would be "exe".
 	name := []byte("lastcall-guard\x00")
 	_ = unix.Prctl(unix.PR_SET_NAME, uintptr(unsafe.Pointer(&name[0])), 0, 0, 0)
+	proc.Trim() // of what the start of a program of this size has touched
 	t := table{}
 	if err := t.read(linkFD); err != nil {
 		return err

@@ -108,10 +108,12 @@ func (s *Supervisor) record(a pool.Action) {
 		s.log.Info("program ready", "program", a.Program)
 	case pool.AllUp:
 		s.log.Info("ready")
+		s.trimSoon()
 	case pool.Rolled:
 		s.log.Info("rolled", "program", a.Program, "verdict", a.Verdict.Outcome, "reason", a.Verdict.Text)
 		s.settle(a.Program, a.Generation)
 		s.forget(a.Program)
+		s.trimSoon()
 	case pool.Ignored:
 		s.log.Debug("ignored", "event", fmt.Sprintf("%T%+v", a.Event, a.Event))
 	default:

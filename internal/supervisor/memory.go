@@ -9,6 +9,22 @@ import (
 	"github.com/lastcall/lastcall/internal/proc"
 )
 
+// trimAfter is how long after its programs have come up, or a roll, a supervisor
+// gives back what it needed for that.
+const trimAfter = time.Second
+
+// trimSoon has memory given back when things have calmed down. Within another
+// program it is not ours to give.
+func (s *Supervisor) trimSoon() {
+	switch {
+	case s.options.Upgrade == nil:
+	case s.trimmer == nil:
+		s.trimmer = time.AfterFunc(trimAfter, proc.Trim)
+	default:
+		s.trimmer.Reset(trimAfter)
+	}
+}
+
 // memoryEvery is how often the workers' memory is looked at, if a program has a
 // limit to it: there is no event for that.
 const memoryEvery = 10 * time.Second

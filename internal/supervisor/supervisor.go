@@ -93,6 +93,7 @@ type Supervisor struct {
 	control    *control.Server // nil: none
 	signals    chan os.Signal
 	pending    []syscall.Signal // that came before the loop began
+	trimmer    *time.Timer      // nil: nothing was to be given back yet
 	upgrade    *upgrade         // nil: none is wanted
 	upgrades   int              // how many there have been
 	inherited  *handover        // nil: it was started afresh
