@@ -72,6 +72,7 @@ func TestWatchdogReplacesTheSilent(t *testing.T) {
 	name := s.changed(before)
 	life := func(n int) string { return fmt.Sprintf("worker=%s life=%d", name, n) }
 	old, now := before[name].Life, s.workers()[name].Life
+	s.logged("msg=gone " + life(old))
 	s.inOrder(
 		`msg="to be replaced" `+life(old)+` reason="watchdog: no sign of life for 1s"`,
 		"msg=started "+life(now), "msg=ready "+life(now), "msg=cutting "+life(old), "msg=gone "+life(old),
