@@ -73,7 +73,7 @@ type figure struct {
 }
 
 func figures() []figure {
-	return []figure{{"stop", takeStop}, {"idle", takeIdle}, {"rate", takeRate}, {"roll", takeRoll}}
+	return []figure{{"stop", takeStop}, {"idle", takeIdle}, {"rate", takeRate}, {"roll", takeRoll}, {"respawn", takeRespawn}, {"footprint", takeFootprint}, {"crowd", takeCrowd}}
 }
 
 // A plan is what to measure and how often.

@@ -17,6 +17,10 @@ const lastLines = 20
 // longestLine is where a line is broken in two.
 const longestLine = 64 << 10
 
+// readSize is how much of an output is read at once: there are two for each of
+// what may be a thousand workers.
+const readSize = 1024
+
 // A tail keeps the last lines of a life's output. Its methods may be called
 // from any goroutine.
 type tail struct {
@@ -83,7 +87,7 @@ func (s *Supervisor) follow(l *life, st *stream) <-chan struct{} {
 	end := make(chan struct{})
 	go func() {
 		defer close(end)
-		lines := bufio.NewReaderSize(st.pipe, 4096)
+		lines := bufio.NewReaderSize(st.pipe, readSize)
 		for {
 			line, err := readLine(lines)
 			line, st.part = st.part+line, ""
