@@ -76,6 +76,8 @@ func (s *stage) stopLater() {
 // await reads messages of the supervisor up to one that will do.
 func await(t *testing.T, c *wire.Channel, ok func(wire.Message) bool) {
 	t.Helper()
+	late := time.AfterFunc(20*time.Second, func() { _ = c.Close() })
+	defer late.Stop()
 	for {
 		m, err := c.Receive()
 		if err != nil {
