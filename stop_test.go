@@ -277,8 +277,8 @@ func (c *counter) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// TestB16RealSignals sends real signals, to an idle worker and to a busy one:
-// each starts the drain once.
+// TestB16RealSignals sends some 1500 real signals, to an idle worker and to a
+// busy one: each starts the drain once.
 func TestB16RealSignals(t *testing.T) {
 	// Each signal is waited for: one that came late would be the next worker's.
 	came := make(chan os.Signal, 1)
@@ -290,7 +290,7 @@ func TestB16RealSignals(t *testing.T) {
 		}
 		within(t, "the signal has come", came)
 	}
-	for i := range 100 {
+	for i := range 250 {
 		var drains atomic.Int32
 		w := &Worker{OnDrain: func(context.Context) { drains.Add(1) }}
 		g := newGatekeeper()

@@ -208,7 +208,10 @@ func askedWell(w *world, a Action) {
 	set, ok := w.program(p.id), true
 	switch a := a.(type) {
 	case Ask:
-		ok = p.hello && !p.exited && !p.told && a.Timeout == set.DrainTimeout && a.Hold == set.Gated && (a.Reason == ForStop) == w.forStop(set)
+		first := !p.told && a.Timeout == set.DrainTimeout && a.Hold == set.Gated && (a.Reason == ForStop) == w.forStop(set)
+		// It was signalled before it could hear, and is told what is left of that.
+		again := p.signal && !p.asked && !a.Hold && w.now.Add(a.Timeout).Equal(p.due)
+		ok = p.hello && !p.exited && (first || again)
 	case AskGate:
 		ok = set.Gated && (!p.told && !p.hello && w.forStop(set) || p.asked && p.drained)
 	case RunStopCommand:

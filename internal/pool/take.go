@@ -12,7 +12,7 @@ func (p *Pool) take(now time.Time, e Event) {
 	switch e := e.(type) {
 	case Begin, Tick:
 	case Hello:
-		taken = p.with(e.ID, func(_ *program, _ *slot, l *life) { l.channel = true })
+		taken = p.with(e.ID, func(_ *program, _ *slot, l *life) { p.hello(now, l) })
 	case Ready:
 		taken = p.ready(now, e.ID)
 	case Alive:
@@ -67,6 +67,17 @@ func (p *Pool) with(id ID, f func(*program, *slot, *life)) bool {
 	}
 	f(pr, s, l)
 	return true
+}
+
+// hello notes that a life has a channel. One that was to end before it said so
+// has only been signalled, and a signal to a process that is still becoming its
+// program can be lost: it is told again. That is no new asking, and no gate is
+// asked that was not before.
+func (p *Pool) hello(now time.Time, l *life) {
+	l.channel = true
+	if l.state == LifeDraining && l.step == signalled && !l.exited {
+		p.emit(Ask{ID: l.id, Reason: l.reason, Timeout: l.deadline.Sub(now)})
+	}
 }
 
 func (p *Pool) ready(now time.Time, id ID) bool {

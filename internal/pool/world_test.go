@@ -254,7 +254,7 @@ func (p *process) note(w *world, e Event, a Action) {
 	case Became:
 		p.became(w, a.State)
 	case Ask:
-		p.told, p.asked, p.hold, p.due = true, true, a.Hold, w.now.Add(set.DrainTimeout)
+		p.told, p.asked, p.hold, p.due = true, true, a.Hold, w.now.Add(a.Timeout)
 	case AskGate:
 		if !p.asked { // else it has what is left of its own
 			p.due = w.now.Add(set.DrainTimeout)

@@ -76,6 +76,8 @@ func (s *stage) stopLater() {
 // await reads messages of the supervisor up to one that will do.
 func await(t *testing.T, c *wire.Channel, ok func(wire.Message) bool) {
 	t.Helper()
+	late := time.AfterFunc(20*time.Second, func() { _ = c.Close() })
+	defer late.Stop()
 	for {
 		m, err := c.Receive()
 		if err != nil {
@@ -142,4 +144,26 @@ func TestAskedWorkerIsContinued(t *testing.T) {
 	}
 	f.quit(0, proc.Exit{})
 	s.ended()
+}
+
+// A signal to a process that is still becoming its program can be lost. As soon
+// as a worker says that it has a channel it is told there too.
+func TestSignalledBeforeHelloIsToldAgain(t *testing.T) {
+	f := &talkingSystem{}
+	s := runWith(t, Config{Name: "test", Programs: []Program{program("web", 1, "sleep")}}, f.boot)
+	s.until("it is started", func() bool { return f.end(0) != nil })
+	s.stopLater()
+	p := f.process(0)
+	s.until("it is signalled", func() bool { return p.heard("leader 15") })
+	if err := f.end(0).Send(wire.Message{Hello: &wire.Hello{}}); err != nil {
+		t.Fatal(err)
+	}
+	await(t, f.end(0), isDrain)
+	if err := f.end(0).Send(wire.Message{Drained: &wire.Drained{}}); err != nil {
+		t.Fatal(err)
+	}
+	f.quit(0, proc.Exit{})
+	if r := s.ended(); r.Code != 0 {
+		t.Errorf("report %+v", r)
+	}
 }
