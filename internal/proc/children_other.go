@@ -107,6 +107,7 @@ func (p *Process) signalLeader(sig syscall.Signal) error {
 func (p *Process) signalled(sig syscall.Signal, err error) error {
 	switch err {
 	case nil:
+		p.sent(sig)
 		return nil
 	case syscall.ESRCH:
 		return os.ErrProcessDone

@@ -62,7 +62,7 @@ func (c *Children) Adopt(h Handover) (*Process, error) {
 // adopt is Adopt with mu held.
 func (c *Children) adopt(h Handover) (*Process, error) {
 	p := &Process{
-		pid: h.PID, group: h.Group, children: c,
+		pid: h.PID, group: h.Group, children: c, execed: true,
 		exited: make(chan struct{}), gone: make(chan struct{}),
 	}
 	if h.Gone { // it may have had none any more

@@ -62,7 +62,8 @@ type Spec struct {
 	// Before, if not nil, is called by Start when the process is there and
 	// has not executed the program yet; it does so when Before has returned.
 	// If the caller's process ends first, the program is never executed. So
-	// whoever must know of every process that runs can be told here.
+	// whoever must know of every process that runs can be told here. Of a
+	// process that has a Before no signal is lost in the exec of its program.
 	Before func(*Process)
 }
 
@@ -73,6 +74,10 @@ type Process struct {
 	group    bool // it leads a group of its own
 	children *Children
 	handle   handle
+
+	earlyMu sync.Mutex
+	early   []syscall.Signal // sent before the exec
+	execed  bool
 
 	reaped bool // by us, its pid is free; guarded by children.mu
 	exit   Exit // written before exited is closed

@@ -20,6 +20,9 @@ func (p *Process) Signal(sig syscall.Signal) error {
 	}) != nil {
 		err = os.ErrClosed
 	}
+	if err == nil {
+		p.sent(sig)
+	}
 	return p.signalled(sig, err, p.exited)
 }
 
@@ -45,6 +48,9 @@ func (p *Process) SignalGroup(sig syscall.Signal) error {
 	err := p.sendGroup(sig)
 	if err == syscall.ESRCH && !p.reaped {
 		return p.Signal(sig)
+	}
+	if err == nil {
+		p.sent(sig)
 	}
 	return p.signalled(sig, err, p.gone)
 }

@@ -63,13 +63,51 @@ func (c *Children) start(s Spec) (*Process, error) {
 	}
 	defer w.Close()
 	defer r.Close()
-	p, err := c.launch(s, shim, who, append(files, r.Fd())) // Fd makes it blocking, which the shim expects
+	// The other way round: its end is the exec, or the end of the process.
+	execed, shimEnd, err := os.Pipe()
 	if err != nil {
 		return nil, err
 	}
+	defer shimEnd.Close()
+	p, err := c.launch(s, shim, who, append(files, r.Fd(), shimEnd.Fd())) // Fd makes it blocking, which the shim expects
+	if err != nil {
+		execed.Close()
+		return nil, err
+	}
+	go p.awaitExec(execed)
 	s.Before(p)
 	_, _ = w.Write([]byte{0}) // it fails if the process has ended, and then Exited tells
 	return p, nil
+}
+
+// awaitExec sends the signals again that came before the program was executed.
+// One that would end the shim is lost if it comes while the shim's exec ends
+// its other threads: the thread that takes it ends with them, and nothing else
+// does (do_group_exit in kernel/exit.c). Blocking it would need a hand on all
+// threads of a Go program. A program that it did reach gets it twice.
+func (p *Process) awaitExec(execed *os.File) {
+	defer execed.Close()
+	_, _ = execed.Read(make([]byte, 1)) // the end of the file
+	p.earlyMu.Lock()
+	again := p.early
+	p.early = nil
+	p.execed = true
+	p.earlyMu.Unlock()
+	for _, sig := range again {
+		_ = p.Signal(sig) // it may have ended, as it was told
+	}
+}
+
+// sent remembers a signal that the exec may lose.
+func (p *Process) sent(sig syscall.Signal) {
+	if sig == 0 || sig == syscall.SIGKILL || sig == syscall.SIGSTOP || sig == syscall.SIGCONT {
+		return
+	}
+	p.earlyMu.Lock()
+	defer p.earlyMu.Unlock()
+	if !p.execed && !slices.Contains(p.early, sig) {
+		p.early = append(p.early, sig)
+	}
 }
 
 // launch forks the shim and enters it into the table.
@@ -81,6 +119,7 @@ func (c *Children) launch(s Spec, shim, who string, files []uintptr) (*Process, 
 		Sys:   &syscall.SysProcAttr{Setpgid: !s.Terminal},
 	}
 	p := &Process{
+		execed:   s.Before == nil, // nobody tells
 		group:    !s.Terminal,
 		children: c,
 		exited:   make(chan struct{}),
