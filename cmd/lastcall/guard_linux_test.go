@@ -38,14 +38,8 @@ type house struct {
 // more.
 func build(t *testing.T, more ...string) *house {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	h := &house{t: t, dir: t.TempDir(), addr: l.Addr().String()}
-	l.Close()
-	h.marker = "GUARD_TEST_MARKER=" + h.dir
-	config := fmt.Sprintf(`
+	h := found(t)
+	h.configure(fmt.Sprintf(`
 [listen]
 web = %q
 [program.helper]
@@ -63,40 +57,76 @@ min_uptime = "10ms"
 depends_on = ["helper"]
 drain_timeout = "2s"
 stop_timeout = "2s"
-`, h.addr, h.path("worker"))
-	if err := os.WriteFile(h.path("lastcall.toml"), []byte(config+strings.Join(more, "")), 0o666); err != nil {
-		t.Fatal(err)
-	}
+`, h.addr, h.path("worker")) + strings.Join(more, ""))
+	h.start()
+	return h
+}
+
+// found makes the directory of a house, with the command and the servers in
+// it, and reserves a port that the kernel gives to no client.
+func found(t *testing.T) *house {
+	t.Helper()
+	h := &house{t: t, dir: t.TempDir(), addr: freeAddress(t)}
+	h.marker = "GUARD_TEST_MARKER=" + h.dir
 	self, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, name := range []string{"lastcall", "worker"} { // the names make the test binary what they say
+	for _, name := range []string{"lastcall", "worker", "brisk", "server"} { // the names make the test binary what they say
 		if err := os.Symlink(self, h.path(name)); err != nil {
 			t.Fatal(err)
 		}
 	}
-	log, err := os.Create(h.path("log"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer log.Close()
-	h.cmd = h.command("run")
-	h.cmd.Stdout, h.cmd.Stderr = log, log
-	if err := h.cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
 	t.Cleanup(func() {
-		_ = h.cmd.Process.Kill()
+		if h.cmd != nil {
+			_ = h.cmd.Process.Kill()
+		}
 		for _, pid := range h.left() {
 			_ = unix.Kill(pid, syscall.SIGKILL)
 		}
-		_ = h.cmd.Wait()
+		if h.cmd != nil {
+			_ = h.cmd.Wait()
+		}
 		if t.Failed() {
 			t.Logf("log:\n%s\njournal:\n%s", h.read("log"), h.read("journal"))
 		}
 	})
 	return h
+}
+
+func freeAddress(t *testing.T) string {
+	t.Helper()
+	for range 100 {
+		l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", 10000+rand.IntN(22000)))
+		if err == nil {
+			defer l.Close()
+			return l.Addr().String()
+		}
+	}
+	t.Fatal("no port is free")
+	return ""
+}
+
+func (h *house) configure(text string) {
+	h.t.Helper()
+	if err := os.WriteFile(h.path("lastcall.toml"), []byte(text), 0o666); err != nil {
+		h.t.Fatal(err)
+	}
+}
+
+// start starts the supervisor, with a log of its own.
+func (h *house) start() {
+	h.t.Helper()
+	log, err := os.Create(h.path("log"))
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	defer log.Close()
+	h.cmd = h.command("run")
+	h.cmd.Stdout, h.cmd.Stderr = log, log
+	if err := h.cmd.Start(); err != nil {
+		h.t.Fatal(err)
+	}
 }
 
 func (h *house) path(name string) string { return filepath.Join(h.dir, name) }
