@@ -30,6 +30,7 @@ type storm struct {
 	*house
 	random *rand.Rand
 	client *clients
+	lull   time.Time     // when it is to end
 	ended  chan struct{} // closed when the supervisor has ended
 	verbs  sync.WaitGroup
 
@@ -101,7 +102,7 @@ func TestStorm(t *testing.T) {
 	s := &storm{house: h, random: rand.New(rand.NewPCG(seed, 0)), client: load(h.addr, plain)}
 	defer s.client.stop(t)
 	eras := 0
-	for end := time.Now().Add(*stormFor); time.Now().Before(end) && !t.Failed(); eras++ {
+	for s.lull = time.Now().Add(*stormFor); time.Now().Before(s.lull) && !t.Failed(); eras++ {
 		s.era()
 	}
 	t.Logf("%d supervisors; %s", eras, s.client)
@@ -123,7 +124,7 @@ func (s *storm) era() {
 		acts = 5 + s.random.IntN(25)
 		s.ready()
 	}
-	for i := 0; i < acts && !s.over(); i++ {
+	for i := 0; i < acts && !s.over() && time.Now().Before(s.lull); i++ {
 		s.act()
 		s.pause(150)
 		if i%10 == 9 {
