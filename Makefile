@@ -55,6 +55,13 @@ FUZZTIME ?= 30s
 sim: ## random schedules against the core, for SIMTIME (10m)
 	@go test -count=1 -timeout 0 -run '^TestSimulation$$' ./internal/pool -for $(SIMTIME) -seed $$(date +%s)00000 -v
 
+# How long make storm rages.
+STORMTIME ?= 60s
+
+.PHONY: storm
+storm: ## kills, stops and signals at random, on real processes, for STORMTIME (60s)
+	@go test -count=1 -timeout 0 -run '^TestStorm$$' ./cmd/lastcall -storm $(STORMTIME) -v
+
 .PHONY: mutate
 mutate: ## plant faults in the core, one at a time; fails if the tests miss one; minutes
 	@go test -count=1 -timeout 30m -run '^TestMutations$$' ./internal/pool -mutate -v

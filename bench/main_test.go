@@ -53,8 +53,8 @@ func TestFigures(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer l.close()
-	p := plan{runs: 1, pairs: 1, load: time.Second, rolls: 1}
-	rows := map[string]int{"stop": 3, "idle": 4, "rate": 2, "roll": 3}
+	p := plan{runs: 1, pairs: 1, load: time.Second, rolls: 1, long: longPoints}
+	rows := map[string]int{"stop": 3, "idle": 4, "rate": 2, "roll": 3, "long": longPoints + 1}
 	if _, ok := l.gunicorn(2); ok {
 		rows["stop"]++
 	}
@@ -130,7 +130,7 @@ func TestParsePlan(t *testing.T) {
 		t.Errorf("parsePlan: %+v, %v", p, err)
 	}
 	for _, args := range [][]string{
-		{"-runs", "0"}, {"-pairs", "-1"}, {"-rolls", "0"}, {"-load", "1500ms"}, {"-load", "0"},
+		{"-runs", "0"}, {"-pairs", "-1"}, {"-rolls", "0"}, {"-long", "3"}, {"-load", "1500ms"}, {"-load", "0"},
 		{"-only", "stop,bogus"}, {"-write", "-only", "stop"}, {"stop"},
 	} {
 		if p, err := parsePlan(args); err == nil {

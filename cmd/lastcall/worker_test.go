@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"math"
 	"net/http"
 	"os"
 	"time"
@@ -24,6 +25,26 @@ func playWorker() {
 	})
 	if err := lastcall.ListenAndServe("", handler); err != nil {
 		note(err.Error())
+	}
+}
+
+// playBrisk is a server on package lastcall that answers at once with its pid.
+// With TALK it writes lines whose halves are some milliseconds apart.
+func playBrisk() {
+	if os.Getenv("TALK") != "" {
+		go talk()
+	}
+	handler := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, os.Getpid()) })
+	if err := lastcall.ListenAndServe("", handler); err != nil {
+		note(err.Error())
+	}
+}
+
+func talk() {
+	for i := range math.MaxInt {
+		fmt.Printf("line %d of %d ", i, os.Getpid())
+		<-time.After(3 * time.Millisecond)
+		fmt.Printf("ends %d\n", i)
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 
 	"github.com/lastcall/lastcall/internal/gate"
 	"github.com/lastcall/lastcall/internal/pool"
+	"github.com/lastcall/lastcall/internal/proc"
 	"github.com/lastcall/lastcall/internal/sock"
 )
 
@@ -62,7 +63,20 @@ func (s *Supervisor) open(spec gate.Spec) (gate.Question, error) {
 	if !ok {
 		return nil, &unknownKind{spec.Kind}
 	}
-	return kind.Open(spec)
+	q, err := kind.Open(spec)
+	if err != nil {
+		return nil, err
+	}
+	return openQuestion{q}, nil
+}
+
+// An openQuestion is one that may run a command: with no signal blocked, as they
+// are in most threads after an upgrade.
+type openQuestion struct{ gate.Question }
+
+func (q openQuestion) Ask(ctx context.Context) (string, error) {
+	defer proc.UnblockSignals()()
+	return q.Question.Ask(ctx)
 }
 
 type unknownKind struct{ kind string }

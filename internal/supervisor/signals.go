@@ -52,6 +52,15 @@ func (s *Supervisor) signalled(sig syscall.Signal) {
 	}
 }
 
+// takePending takes the signals that came while nobody did.
+func (s *Supervisor) takePending() {
+	pending := s.pending
+	s.pending = nil
+	for _, sig := range pending {
+		s.signalled(sig)
+	}
+}
+
 func (s *Supervisor) interrupted(stopping bool) {
 	s.ints++
 	switch {

@@ -236,10 +236,7 @@ func (s *Supervisor) begin() error {
 	}
 	s.log.Info("supervisor upgraded", "name", s.config.Name, "pid", os.Getpid(), "from", s.inherited.Version, "to", s.options.Version)
 	s.inherited = nil
-	for _, sig := range s.pending {
-		s.signalled(sig)
-	}
-	s.pending = nil
+	s.takePending()
 	s.step(pool.Tick{}) // what has fallen due meanwhile
 	return nil
 }

@@ -16,6 +16,7 @@ import (
 	"github.com/lastcall/lastcall/internal/control"
 	"github.com/lastcall/lastcall/internal/guard"
 	"github.com/lastcall/lastcall/internal/pool"
+	"github.com/lastcall/lastcall/internal/proc"
 )
 
 // StateVariable is the environment variable by which a supervisor hands its
@@ -112,6 +113,7 @@ func (s *Supervisor) replaceSelf() {
 		err = errors.New("upgrade: it did not happen")
 	}
 	s.refuseUpgrade(err)
+	s.takePending()
 }
 
 // quietReaders ends all goroutines that read what lives say: what they have
@@ -156,8 +158,7 @@ func (l *life) interrupt() {
 	}
 }
 
-// handOver writes the state down and executes. From the last look at the
-// signals to the exec one that comes is lost: some microseconds.
+// handOver writes the state down and executes.
 func (s *Supervisor) handOver() error {
 	var processes []process
 	var lives []*life
@@ -185,13 +186,7 @@ func (s *Supervisor) handOver() error {
 	if err := os.Remove(file.Name()); err != nil {
 		return fmt.Errorf("upgrade: write state: %w", err)
 	}
-	for first := true; first || len(s.signals) > 0; first = false {
-		if err := s.writeState(file); err != nil {
-			return err
-		}
-	}
-	env := append(without(os.Environ(), StateVariable), fmt.Sprintf("%s=%d", StateVariable, raw(file)))
-	return s.exec(env, raw(file))
+	return s.exec(file)
 }
 
 func (s *Supervisor) writeState(file *os.File) error {
@@ -218,26 +213,36 @@ func (s *Supervisor) writeState(file *os.File) error {
 	return nil
 }
 
-// exec executes with the descriptors of the state open. No other child may be
-// forked meanwhile: it would inherit them.
-func (s *Supervisor) exec(env []string, state int) error {
+// exec writes the state down, and executes with its descriptors open. No other
+// child may be forked meanwhile: it would inherit them. A signal that comes
+// after the exec waits until the other executable handles it. From the last
+// look at the signals to the exec one is lost: some microseconds.
+func (s *Supervisor) exec(file *os.File) error {
 	h, err := s.save()
 	if err != nil {
 		return err
 	}
+	defer proc.BlockSignals(s.handled())()
 	syscall.ForkLock.Lock()
 	defer syscall.ForkLock.Unlock()
-	keep := append(h.descriptors(), state)
+	keep := append(h.descriptors(), raw(file))
+	defer func() {
+		for _, fd := range keep {
+			_ = closeOnExec(fd, true)
+		}
+	}()
 	for _, fd := range keep {
 		if err := closeOnExec(fd, false); err != nil {
 			return fmt.Errorf("upgrade: keep descriptor %d: %w", fd, err)
 		}
 	}
-	err = syscall.Exec(s.executable, os.Args, env)
-	for _, fd := range keep {
-		_ = closeOnExec(fd, true)
+	env := append(without(os.Environ(), StateVariable), fmt.Sprintf("%s=%d", StateVariable, raw(file)))
+	for first := true; first || len(s.signals) > 0; first = false {
+		if err := s.writeState(file); err != nil {
+			return err
+		}
 	}
-	return fmt.Errorf("upgrade: execute %s: %w", s.executable, err)
+	return fmt.Errorf("upgrade: execute %s: %w", s.executable, syscall.Exec(s.executable, os.Args, env))
 }
 
 // thaw goes on where quietReaders and handOver have stopped.

@@ -1,0 +1,44 @@
+package proc
+
+import (
+	"os"
+	"runtime"
+	"syscall"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// BlockSignals keeps signals from the calling thread, and the goroutine on that
+// thread, until restore, which the same goroutine must call. It is for the one
+// that executes another Go program in the place of this one: whatever signal
+// comes before that program has called signal.Notify would end it, since
+// nobody handles it; blocked, it waits in the kernel until then. (Notify
+// unblocks what it is asked for, in a thread of its own.) Other threads of this
+// program still take signals.
+func BlockSignals(signals []os.Signal) (restore func()) {
+	var set unix.Sigset_t
+	const bits = 8 * int(unsafe.Sizeof(set.Val[0]))
+	for _, sig := range signals {
+		n := int(sig.(syscall.Signal)) - 1
+		set.Val[n/bits] |= 1 << (n % bits)
+	}
+	return mask(unix.SIG_BLOCK, &set)
+}
+
+// UnblockSignals lets all signals through to the calling thread, and keeps the
+// goroutine on it, until restore, which the same goroutine must call. It is for
+// what starts a program without the shim, which inherits the mask: in a program
+// that was executed under BlockSignals that of most threads is not empty.
+func UnblockSignals() (restore func()) { return mask(unix.SIG_SETMASK, &unix.Sigset_t{}) }
+
+// mask changes the mask of this thread. Neither call can fail.
+func mask(how int, set *unix.Sigset_t) (restore func()) {
+	runtime.LockOSThread()
+	var old unix.Sigset_t
+	_ = unix.PthreadSigmask(how, set, &old)
+	return func() {
+		_ = unix.PthreadSigmask(unix.SIG_SETMASK, &old, nil)
+		runtime.UnlockOSThread()
+	}
+}

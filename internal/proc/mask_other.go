@@ -1,0 +1,11 @@
+//go:build !linux
+
+package proc
+
+import "os"
+
+// BlockSignals does nothing here: see mask_linux.go.
+func BlockSignals([]os.Signal) (restore func()) { return func() {} }
+
+// UnblockSignals does nothing here: see mask_linux.go.
+func UnblockSignals() (restore func()) { return func() {} }
