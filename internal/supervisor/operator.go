@@ -135,7 +135,7 @@ func parseTarget(target string) (program string, slot int, err error) {
 	if !ok {
 		return program, -1, nil
 	}
-	if slot, err = strconv.Atoi(number); err != nil || slot < 0 || program == "" {
+	if slot, err = strconv.Atoi(number); err != nil || slot < 0 || strconv.Itoa(slot) != number || program == "" {
 		return "", 0, &control.UnknownTarget{Target: target}
 	}
 	return program, slot, nil
