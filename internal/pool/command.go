@@ -184,8 +184,10 @@ func (p *Pool) resize(now time.Time, pr *program, workers int) {
 }
 
 // overlaps tells whether others of the program go on serving its users while
-// one of them is replaced.
-func (pr *program) overlaps() bool { return len(pr.Listeners) > 0 && pr.MaxSurge > 0 }
+// one of them is replaced, also by a roll that changes whether they do.
+func (pr *program) overlaps() bool {
+	return !slices.ContainsFunc(pr.forms(), func(c *Program) bool { return len(c.Listeners) == 0 || c.MaxSurge == 0 })
+}
 
 // neededBy returns a program that runs and needs the slots that go, because the
 // last lives of this one are in them; or nil.

@@ -122,7 +122,7 @@ func faultsOfCommands() []fault {
 		{"command.go", `if n >= c.program.wanted || n < -1 {`, `if n > c.program.wanted || n < -1 {`, "a worker that does not exist is named"},
 		{"command.go", `return c == nil || p.phase == Stopping`, `return c == nil`, "a command that was refused is carried out"},
 		{"command.go", `s.stopped, s.failed, s.ended, s.retry, s.crashes = false, false, false,`, `s.stopped, s.ended, s.retry, s.crashes = false, false,`, "start does not end a failure"},
-		{"command.go", `len(pr.Listeners) > 0 && pr.MaxSurge > 0`, `len(pr.Listeners) > 0 || pr.MaxSurge > 0`, "a helper is rolled under its users"},
+		{"command.go", `len(c.Listeners) == 0 || c.MaxSurge == 0`, `len(c.Listeners) == 0 && c.MaxSurge == 0`, "a helper is rolled under its users"},
 		{"command.go", `pr.wanted = workers`, `pr.wanted = max(pr.wanted, workers)`, "scaling down does nothing"},
 		{"command.go", "if p.phase == Stopping {\n\t\tp.ending.worsen(v)", "if p.phase == Stopping {", "what dies during the stop is not in the verdict"},
 		{"command.go", `c.kind != cmdStop && p.stranded(c)`, `false && p.stranded(c)`, "a command waits for what the operator has stopped"},

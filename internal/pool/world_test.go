@@ -363,7 +363,7 @@ func (w *world) core(id ID) (*program, *slot) {
 func (w *world) needed(p *process) bool {
 	set := w.program(p.id)
 	pr, _ := w.core(p.id) // those of a configuration to come count too
-	return (len(set.Listeners) == 0 || set.MaxSurge == 0) && (w.dependant(p.id.Program) != nil || pr.inUse() != nil)
+	return pr.inUse() != nil || (len(set.Listeners) == 0 || set.MaxSurge == 0) && w.dependant(p.id.Program) != nil
 }
 
 // dependant returns a life that depends on the program.
