@@ -52,7 +52,7 @@ func maxDraining(w *world, a Action) {
 	}
 	p.replaced = true
 	most, n := pr.maxDraining(), 0
-	if pr.MaxSurge == 0 {
+	if pr.MaxSurge == 0 && w.successor(p) == nil { // else a reload has changed it since that started
 		most = 1
 	}
 	for _, o := range w.alive {
