@@ -39,7 +39,7 @@ func (p *Pool) command(token int, k kind, name string, n int) *command {
 		return c
 	}
 	c.program = p.program(name)
-	if c.program == nil {
+	if c.program == nil || c.program.removed && k != cmdStop {
 		p.reply(c, Verdict{Outcome: NoSuch, Text: "no program named " + name})
 		return nil
 	}
@@ -108,7 +108,7 @@ func (p *Pool) restart(e Restart) {
 	}
 	var programs []*program
 	for _, pr := range p.programs {
-		if c.program == pr || c.program == nil && len(pr.Listeners) > 0 {
+		if c.program == pr || c.program == nil && len(pr.Listeners) > 0 && !pr.removed {
 			programs = append(programs, pr)
 		}
 	}
@@ -184,8 +184,10 @@ func (p *Pool) resize(now time.Time, pr *program, workers int) {
 }
 
 // overlaps tells whether others of the program go on serving its users while
-// one of them is replaced.
-func (pr *program) overlaps() bool { return len(pr.Listeners) > 0 && pr.MaxSurge > 0 }
+// one of them is replaced, also by a roll that changes whether they do.
+func (pr *program) overlaps() bool {
+	return !slices.ContainsFunc(pr.forms(), func(c *Program) bool { return len(c.Listeners) == 0 || c.MaxSurge == 0 })
+}
 
 // neededBy returns a program that runs and needs the slots that go, because the
 // last lives of this one are in them; or nil.
@@ -229,10 +231,13 @@ func (p *Pool) settleCommands() {
 			p.answer(c, c.verdict)
 		}
 	}
+	p.dropRefused()
 }
 
 // stranded answers a command that waits for something to start that cannot,
-// because the operator has stopped what it depends on.
+// because the operator has stopped what it depends on. A roll that has begun
+// keeps its place, and goes on when it can: given up half done, it would leave
+// two generations side by side. One that has not is nobody's any more.
 func (p *Pool) stranded(c *command) bool {
 	for _, pr := range p.programs {
 		need := pr.stopped()
@@ -243,10 +248,7 @@ func (p *Pool) stranded(c *command) bool {
 		if need == pr {
 			v.Text = pr.Name + " " + pr.rests() + "; start it"
 		}
-		p.abandon(pr, v.Text)
-		if slices.Contains(p.commands, c) {
-			p.answer(c, v)
-		}
+		p.answer(c, v)
 		return true
 	}
 	return false
@@ -279,10 +281,13 @@ func (pr *program) rests() string {
 	return "is stopped"
 }
 
-// concerns tells whether a command makes lives of the program start.
+// concerns tells whether a command makes lives of the program start, or waits
+// behind a roll that does.
 func (p *Pool) concerns(c *command, pr *program) bool {
 	return c.program == pr || slices.Contains(c.held, pr) || slices.Contains(c.added, pr) ||
-		slices.ContainsFunc(p.rolls, func(r *roll) bool { return r.program == pr && slices.Contains(r.waiting, c) })
+		slices.ContainsFunc(p.rolls, func(r *roll) bool {
+			return (r.program == pr || p.rolls[0].program == pr) && slices.Contains(r.waiting, c)
+		})
 }
 
 func (p *Pool) reached(c *command) bool {
@@ -299,7 +304,7 @@ func (p *Pool) reached(c *command) bool {
 		return c.settled(c.program) && !c.program.shrinks()
 	case cmdReload:
 		return c.rolls == 0 && !slices.ContainsFunc(p.programs, func(pr *program) bool {
-			return pr.removed || slices.Contains(c.added, pr) && !c.settled(pr) || pr.shrinks()
+			return pr.goes() || slices.Contains(c.added, pr) && !c.settled(pr) || pr.shrinks()
 		})
 	case cmdStop:
 		// A stop of everything is answered at the end of all.

@@ -6,13 +6,14 @@ import "slices"
 // hand: a comparison the wrong way round, a deadline dropped, a state
 // forgotten, two steps in the wrong order.
 func faults() []fault {
-	return slices.Concat(faultsOfLives(), faultsOfEvents(), faultsOfSlots(), faultsOfRolls(), faultsOfStops(), faultsOfCommands())
+	return slices.Concat(faultsOfLives(), faultsOfEvents(), faultsOfSlots(), faultsOfRolls(), faultsOfStops(), faultsOfCommands(),
+		faultsOfPolicies(), faultsOfRecycling(), faultsOfReloads(), faultsOfState())
 }
 
 func faultsOfLives() []fault {
 	return []fault{
 		{"life.go", `l.step != notAsked || l.leaving()`, `l.leaving()`, "a life is asked to end again and again"},
-		{"life.go", `l.step, l.deadline = asked, now.Add(pr.DrainTimeout)`, `l.step, l.deadline = asked, time.Time{}`, "a drain has no deadline"},
+		{"life.go", `l.step, l.hold, l.deadline = asked, pr.Gated, now.Add(pr.DrainTimeout)`, `l.step, l.hold, l.deadline = asked, pr.Gated, time.Time{}`, "a drain has no deadline"},
 		{"life.go", `case l.channel && !l.exited:`, `case l.channel:`, "a process that has ended is told over its channel"},
 		{"life.go", `pr.Gated && wasReady && reason == ForStop && !l.exited`, `pr.Gated && wasReady && !l.exited`, "the gate of a foreign worker is asked on a roll"},
 		{"life.go", `pr.Gated && wasReady && reason == ForStop && !l.exited`, `wasReady && false`, "the gate of a foreign worker is never asked"},
@@ -40,18 +41,18 @@ func faultsOfEvents() []fault {
 	return []fault{
 		{"take.go", `l == nil || l.state != LifeStarting`, `l == nil`, "a worker is ready twice"},
 		{"take.go", `l.deadline, l.served = time.Time{}, true`, `l.served = true`, "a ready worker keeps the deadline of its start"},
-		{"take.go", `{ l.channel = true }`, `{}`, "a worker with a channel is signalled"},
-		{"take.go", `if l.step != asked || !pr.Gated {`, `if l.step != asked {`, "a gate is asked where there is none"},
+		{"take.go", `l.channel = true`, `_ = l.id`, "a worker with a channel is signalled"},
+		{"take.go", `if l.step != asked || !l.hold {`, `if l.step != asked {`, "a gate is asked where there is none"},
 		{"take.go", "l.step = asked\n\t\tp.emit(Quit{ID: id})", "l.step = asked", "an open gate lets nobody go"},
-		{"take.go", `p.emit(Quit{ID: l.id}) // its deadline has passed: no gate is asked`, ``, "a worker that drained too late is held until it is killed"},
+		{"take.go", `p.emit(Quit{ID: l.id}) // its deadline has passed, or a reload has done away with the gate`, ``, "a worker that drained too late is held until it is killed"},
 		{"take.go", "l.step = notAsked // its end stays a crash", "", "a worker that leaves its group behind has not crashed"},
 		{"take.go", "l.deadline = until // what is left has the time that all were given", "_ = until", "a process that ends gives its group more time"},
 		{"take.go", "if l.state == LifeStuck {\n", "if false {\n", "the late end of a stuck life counts as another crash"},
-		{"take.go", `case p.phase == Stopping || pr.held:`, `case p.phase == Stopping:`, "what a hard restart ends counts as crashed"},
-		{"take.go", `case own && p.phase == Starting && !pr.started:`, `case false:`, "a program that does not start is tried again"},
+		{"take.go", `case p.phase == Stopping || pr.held || pr.goes():`, `case p.phase == Stopping || pr.goes():`, "what a hard restart ends counts as crashed"},
+		{"take.go", `case own && p.phase == Starting && !pr.started && !pr.finished(l):`, `case false:`, "a program that does not start is tried again"},
 		{"take.go", `case own && s.n < pr.wanted && !s.stopped && s.current() == nil:`, `case own && s.n < pr.wanted && s.current() == nil:`, "a slot that the operator has stopped counts crashes"},
 		{"take.go", `case own && s.n < pr.wanted && !s.stopped && s.current() == nil:`, `case own && s.n < pr.wanted && !s.stopped:`, "an old life that dies during a roll makes its slot wait"},
-		{"take.go", `if pr.lost() {`, `if false {`, "a program without workers goes on"},
+		{"take.go", `case failed || len(pr.dependants) > 0:`, `case false:`, "a program without workers goes on"},
 		{"take.go", `l.state = quiet`, `l.state = open`, "a quiet listener is taken for open"},
 	}
 }
@@ -59,17 +60,16 @@ func faultsOfEvents() []fault {
 func faultsOfSlots() []fault {
 	return []fault{
 		{"pool.go", `visit(&s.retry)`, ``, "nobody wakes a slot that waits"},
-		{"pool.go", `visit(&l.deadline)`, ``, "nobody wakes for the deadline of a life"},
-		{"pool.go", `!now.Before(s.retry)`, `now.After(s.retry)`, "a backoff ends after its deadline"},
-		{"pool.go", `!now.Before(l.deadline)`, `now.After(l.deadline)`, "a deadline is kept one tick late"},
+		{"pool.go", `{&l.deadline, &l.proven, &l.retire, &l.silent}`, `{&l.proven, &l.retire, &l.silent}`, "nobody wakes for the deadline of a life"},
+		{"pool.go", `d.IsZero() || now.Before(*d)`, `d.IsZero() || !now.After(*d)`, "a deadline is kept one tick late"},
 		{"pool.go", `&& !p.rolling(pr, s)`, ``, "a slot starts lives of its own during a roll"},
 		{"pool.go", `s.vacant() && s.n < pr.wanted`, `s.vacant()`, "slots above the number of workers come back"},
 		{"pool.go", `!need.started || !need.serves()`, `!need.started`, "a program starts while its helper is away"},
 		{"pool.go", `!need.started || !need.serves()`, `!need.serves()`, "a program starts when the first worker of its helper is up"},
 		{"pool.go", `p.reply(c, p.ending)`, `_ = c`, "stop gets no reply"},
-		{"slot.go", `&& !s.failed && !s.stopped && s.retry.IsZero()`, `&& !s.failed && !s.stopped`, "no slot waits for its backoff"},
-		{"slot.go", `&& !s.failed && !s.stopped && s.retry.IsZero()`, `&& !s.failed && s.retry.IsZero()`, "what the operator stopped comes back"},
-		{"slot.go", `&& !s.failed && !s.stopped && s.retry.IsZero()`, `&& !s.stopped && s.retry.IsZero()`, "what has failed comes back"},
+		{"slot.go", `&& !s.failed && !s.ended && !s.stopped && s.retry.IsZero()`, `&& !s.failed && !s.ended && !s.stopped`, "no slot waits for its backoff"},
+		{"slot.go", `&& !s.failed && !s.ended && !s.stopped && s.retry.IsZero()`, `&& !s.failed && !s.ended && s.retry.IsZero()`, "what the operator stopped comes back"},
+		{"slot.go", `&& !s.failed && !s.ended && !s.stopped && s.retry.IsZero()`, `&& !s.ended && !s.stopped && s.retry.IsZero()`, "what has failed comes back"},
 		{"slot.go", `if n > pr.MaxRestarts {`, `if n >= pr.MaxRestarts {`, "one restart less than allowed"},
 		{"slot.go", `s.retry = now.Add(delay)`, `s.retry = now`, "no backoff"},
 		{"slot.go", `firstDelay<<(n-2)`, `firstDelay<<(n-1)`, "twice the backoff"},
@@ -86,7 +86,7 @@ func faultsOfRolls() []fault {
 		{"roll.go", `|| r.draining() >= pr.maxDraining()`, ``, "max_draining is not kept"},
 		{"roll.go", `r.starting() >= max(1, r.program.MaxSurge)`, `r.starting() > max(1, r.program.MaxSurge)`, "one more than max_surge"},
 		{"roll.go", `if r.draining() == 0 {`, `if true {`, "with max_surge 0 all workers end at once"},
-		{"roll.go", "r.program.generation = r.to\n", "", "a program stays on the generation that failed"},
+		{"roll.go", `pr.generation, pr.Program = r.undo.generation, r.undo.program`, `pr.Program = r.undo.program`, "a program stays on the generation that failed"},
 		{"roll.go", "it.slot.generation = it.from\n", "", "a slot stays on the generation that failed"},
 		{"roll.go", "it.done = true\n\ts.generation = it.to\n", "it.done = true\n", "a slot that was replaced restarts on the old generation"},
 		{"roll.go", `!it.done || it.slot.leaving()`, `!it.done`, "the verdict on a roll does not wait for the old lives"},
@@ -109,9 +109,9 @@ func faultsOfStops() []fault {
 		{"stop.go", `pr.held, pr.started = false, false`, `pr.held = false`, "after a hard restart dependants do not wait for their helper"},
 		{"stop.go", `p.hold(c, d)`, `_ = d`, "a hard restart leaves dependants of dependants up"},
 		{"stop.go", `if p.listener(name).state == open {`, `if p.listener(name).state != open {`, "a stop drains as for a roll"},
-		{"listener.go", `l.state == open && l.unused()`, `l.state == open`, "a listener is quiesced while another program uses it"},
+		{"listener.go", `l.state == open && p.unused(l)`, `l.state == open`, "a listener is quiesced while another program uses it"},
 		{"listener.go", `return quiesced || !pr.serves()`, `return quiesced`, "a queue that nobody accepts from is waited for"},
-		{"listener.go", `&& l.released()`, ``, "a listener is closed while workers hold it"},
+		{"listener.go", `&& p.released(l)`, ``, "a listener is closed while workers hold it"},
 		{"listener.go", `return l.drained || slices.Contains(l.closed, listener)`, `return l.drained || slices.Contains(l.closed, "")`, "a listener stays open until the drain has ended"},
 		{"listener.go", `life.step == signalled && (!life.channel || life.exited)`, `life.step == signalled`, "a worker that says when it has closed is not waited for"},
 	}
@@ -121,15 +121,83 @@ func faultsOfCommands() []fault {
 	return []fault{
 		{"command.go", `if n >= c.program.wanted || n < -1 {`, `if n > c.program.wanted || n < -1 {`, "a worker that does not exist is named"},
 		{"command.go", `return c == nil || p.phase == Stopping`, `return c == nil`, "a command that was refused is carried out"},
-		{"command.go", `s.stopped, s.failed, s.retry, s.crashes = false, false,`, `s.stopped, s.retry, s.crashes = false,`, "start does not end a failure"},
-		{"command.go", `len(pr.Listeners) > 0 && pr.MaxSurge > 0`, `len(pr.Listeners) > 0 || pr.MaxSurge > 0`, "a helper is rolled under its users"},
-		{"command.go", `pr.wanted = e.Workers`, `pr.wanted = max(pr.wanted, e.Workers)`, "scaling down does nothing"},
+		{"command.go", `s.stopped, s.failed, s.ended, s.retry, s.crashes = false, false, false,`, `s.stopped, s.ended, s.retry, s.crashes = false, false,`, "start does not end a failure"},
+		{"command.go", `len(c.Listeners) == 0 || c.MaxSurge == 0`, `len(c.Listeners) == 0 && c.MaxSurge == 0`, "a helper is rolled under its users"},
+		{"command.go", `pr.wanted = workers`, `pr.wanted = max(pr.wanted, workers)`, "scaling down does nothing"},
 		{"command.go", "if p.phase == Stopping {\n\t\tp.ending.worsen(v)", "if p.phase == Stopping {", "what dies during the stop is not in the verdict"},
 		{"command.go", `c.kind != cmdStop && p.stranded(c)`, `false && p.stranded(c)`, "a command waits for what the operator has stopped"},
-		{"command.go", `return c.rolls == 0`, `return true`, "restart is answered at once"},
+		{"command.go", "case cmdRoll:\n\t\treturn c.rolls == 0", "case cmdRoll:\n\t\treturn true", "restart is answered at once"},
 		{"command.go", `return !s.leaving() })`, `return true })`, "stop is answered at once"},
 		{"command.go", `(pr.held || !c.settled(pr))`, `pr.held`, "a hard restart is answered before all is up"},
 		{"command.go", `c.covers(pr, s) && c.kind != cmdRoll {`, `false {`, "the verdict on stop knows of no death"},
 		{"verdict.go", `if w.Outcome > v.Outcome {`, `if w.Outcome < v.Outcome {`, "the best of two verdicts is told"},
+	}
+}
+
+func faultsOfPolicies() []fault {
+	return []fault{
+		{"life.go", `case l.exit.Code == DoNotRestart && !l.drained:`, `case false:`, "status 125 is followed by another life"},
+		{"life.go", "case pr.Restart == Never:\n\t\treturn well, !well", "case pr.Restart == Never:\n\t\treturn well, false", "never: a life that failed is followed by another"},
+		{"life.go", "case pr.Restart == OnFailure:\n\t\treturn well, false", "case pr.Restart == OnFailure:\n\t\treturn true, false", "on-failure: a life that failed is taken for done"},
+		{"slot.go", `&& !s.failed && !s.ended && !s.stopped && s.retry.IsZero()`, `&& !s.failed && !s.stopped && s.retry.IsZero()`, "what has ended comes back"},
+		{"slot.go", `s.ended, s.failed = done, failed`, `s.ended = done`, "a slot that failed by policy comes back"},
+		{"command.go", `s.stopped, s.failed, s.ended, s.retry, s.crashes = false, false, false,`, `s.stopped, s.failed, s.retry, s.crashes = false, false,`, "start does not bring back what has ended"},
+		{"take.go", `if pr.MinUptime > 0 {`, `if false {`, "no minimum uptime"},
+		{"roll.go", `|| !it.next.proven.IsZero() ||`, `||`, "an old life is asked before the new one is proven"},
+	}
+}
+
+func faultsOfRecycling() []fault {
+	return []fault{
+		{"recycle.go", `|| pr.inUse() != nil || asked {`, `|| asked {`, "what others depend on is replaced under them"},
+		{"recycle.go", `r.only == l.id })`, `r.only == ID{} })`, "a life is to be replaced twice"},
+		{"recycle.go", `l.silent, l.hung = now.Add(l.watch), false`, `l.hung = false`, "a sign of life does not count"},
+		{"recycle.go", `l.silent, l.hung = now.Add(l.watch), false`, `l.silent = now.Add(l.watch)`, "a life that recovers is aborted"},
+		{"recycle.go", "l.hung = true\n", "", "a life that hangs is asked"},
+		{"recycle.go", `l.worn, l.retire = why, time.Time{}`, `l.worn = why`, "an age comes again"},
+		{"take.go", `l.watch = pr.Watchdog // a roll may change it for those to come`, ``, "no watchdog watches"},
+		{"take.go", `l.retire = now.Add(pr.MaxAge)`, `l.retire = now.Add(pr.MaxAge / 2)`, "half the age"},
+		{"life.go", "l.deadline = now.Add(pr.StopTimeout)\n\tp.emit(Abort{", "l.deadline = now.Add(pr.StopTimeout / 2)\n\tp.emit(Abort{", "an aborted life is killed early"},
+		{"life.go", "l.deadline = now.Add(pr.StopTimeout)\n\tp.emit(Abort{", "l.deadline = time.Time{}\n\tp.emit(Abort{", "an aborted life that hangs on is never killed"},
+		{"roll.go", `l == nil || l.id != r.only`, `l == nil`, "a successor is replaced in the place of its predecessor"},
+		{"life.go", `l.proven, l.retire, l.silent = time.Time{}, time.Time{}, time.Time{}`, `l.proven, l.retire = time.Time{}, time.Time{}`, "a life that drains is aborted"},
+	}
+}
+
+func faultsOfReloads() []fault {
+	return []fault{
+		{"reload.go", `roll = roll || pr.next != nil || pr.behind`, `roll = roll || pr.behind`, "what waits for its roll holds before it"},
+		{"reload.go", `roll = roll || pr.next != nil || pr.behind`, `roll = roll || pr.next != nil`, "what was rolled back holds without a roll"},
+		{"reload.go", `pr.next, pr.Workers = &n, n.Workers`, `pr.Workers = n.Workers`, "a reload rolls to what there was"},
+		{"reload.go", `(leaving || roll) && pr.down() && !p.underWay(pr):`, `false:`, "what has no lives waits for a roll"},
+		{"reload.go", `slices.Contains(d.needs, pr) && !d.goes()`, `false`, "what a program needs again is taken from it"},
+		{"reload.go", `if !pr.goes() || slices.ContainsFunc(pr.dependants, func(d *program) bool { return !d.down() }) {`, `if !pr.goes() {`, "what is removed ends under its users"},
+		{"reload.go", "		p.rolls[0].undo.program, *pr.before = n, n\n", "		_ = n\n", "a setting is lost when a restart fails"},
+		{"reload.go", `p.emit(Removed{Program: pr.Name})`, ``, "nobody is told that a program is gone"},
+		{"roll.go", `pr.generation, pr.Program = r.undo.generation, r.undo.program`, `pr.generation = r.undo.generation`, "the settings that failed stay"},
+		{"roll.go", `r.undo, pr.before = &version{pr.generation, before}, &before`, `r.undo = &version{pr.generation, before}`, "what the old lives need ends during the roll"},
+		{"relation.go", `{pr.before, pr.next}`, `{pr.before}`, "the listener of a roll to come is closed"},
+		{"roll.go", `if !r.back && !r.rollback {
+			r.program.remember(*r.undo)`, `if false {
+			r.program.remember(*r.undo)`, "there is nothing to roll back to"},
+		{"listener.go", `&& len(l.users) == 0 && !p.held(l)`, `&& len(l.users) == 0`, "a listener is closed under who serves on"},
+		{"listener.go", `&& len(l.users) == 0 && !p.held(l)`, `&& false`, "a listener that is not configured any more stays"},
+		{"listener.go", `!(p.phase == Stopping && pr.down())`, `!pr.down()`, "a listener is closed while its program waits"},
+		{"take.go", `if l.state == LifeDraining && pr.Gated {`, `if l.state == LifeDraining && !pr.Gated {`, "no gate is asked"},
+		{"take.go", `if l.step != asked || !l.hold {`, `if l.step != asked || !pr.Gated {`, "who holds when its gate is taken away is held for ever"},
+		{"command.go", `(r.program == pr || p.rolls[0].program == pr)`, `(r.program == pr)`, "a command waits behind a roll that cannot go on"},
+		{"command.go", `c.program == nil || c.program.removed && k != cmdStop`, `c.program == nil`, "what is removed is restarted"},
+	}
+}
+
+func faultsOfState() []fault {
+	return []fault{
+		{"state.go", `watch: s.Watch, `, ``, "a carried life is not watched"},
+		{"state.go", `hold: s.Hold, `, ``, "a carried life is held for ever"},
+		{"state.go", `same: s.Same, `, ``, "a carried roll loses a setting"},
+		{"state.go", `behind: s.Behind,`, ``, "a carried program forgets that it was rolled back"},
+		{"state.go", `listens: s.Listens, `, ``, "a carried listener is closed early"},
+		{"state.go", `retire: s.Retire, `, ``, "a carried life does not age"},
+		{"state.go", `ended: ss.Ended, `, ``, "what has ended comes back"},
 	}
 }

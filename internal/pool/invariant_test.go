@@ -33,6 +33,15 @@ func invariants() []invariant {
 		{rule: "where max_surge is 0 the old life ends before the new one starts", each: stopFirst},
 		{rule: "never more than max_draining replaced lives drain", each: maxDraining},
 		{rule: "a roll ends with all slots on the new generation, or all on the old", after: transaction},
+		{rule: "a slot that has ended or failed gets no life until it is started or rolled", each: notByPolicy},
+		{rule: "what follows an end that nobody asked for is what the restart policy says", each: byThePolicy},
+		{rule: "a new life has been ready for min_uptime before its predecessor is asked", each: provenFirst},
+		{rule: "a life is replaced only when it is worn, old or silent", each: recycledForCause},
+		{rule: "a life that is old enough, or silent, is to be replaced", after: recycledInTime},
+		{rule: "a life that gives no sign is aborted, and no other", each: hungIsAborted},
+		{rule: "a program that is removed is forgotten when it is gone, and not before", each: removedWhenGone, after: forgotten},
+		{rule: "after a failed roll the program is what it was, settings too", after: asBefore},
+		{rule: "a reload that is done is in force", each: inForce},
 		{rule: "a life is asked to end in the way it understands, once", each: askedWell},
 		{rule: "a life at its gate is let go when the gate opens or its deadline passes", each: gateFirst},
 		{rule: "a listener is quiesced when its last user ends, and closed when nobody holds it", each: listenerLast, after: closedAtOnce},
@@ -55,7 +64,7 @@ func invariants() []invariant {
 // order tells whether an action is one that a process feels.
 func order(a Action) bool {
 	switch a.(type) {
-	case Ask, AskGate, RunStopCommand, Signal, Cut, Quit, Kill:
+	case Ask, AskGate, RunStopCommand, Signal, Cut, Quit, Abort, Kill:
 		return true
 	}
 	return false
@@ -97,7 +106,7 @@ func byTheDiagram(w *world, a Action) {
 	}
 	next := map[State][]State{
 		LifeStarting: {LifeReady, LifeDraining, LifeCutting},
-		LifeReady:    {LifeDraining},
+		LifeReady:    {LifeDraining, LifeCutting}, // aborted
 		LifeDraining: {LifeCutting},
 		LifeCutting:  {LifeStuck},
 	}[p.state]
@@ -165,14 +174,14 @@ func backoff(w *world, a Action) {
 		if a.Crashes > 1 {
 			most = min(30*time.Second, 100*time.Millisecond<<(a.Crashes-2))
 		}
-		if w.pool.program(a.Program).slots[a.Slot].stopped {
+		if _, s := w.core(ID{Program: a.Program, Slot: a.Slot}); s.stopped {
 			w.fail(rule, "%s.%d waits, and the operator has stopped it", a.Program, a.Slot)
 		}
 		if a.Delay > most || a.Delay < most/2 || a.Crashes < 1 || a.Crashes > w.program(ID{Program: a.Program}).MaxRestarts {
 			w.fail(rule, "%s.%d waits %v after crash %d", a.Program, a.Slot, a.Delay, a.Crashes)
 		}
 	case Spawn:
-		pr := w.pool.program(a.ID.Program)
+		pr, _ := w.core(a.ID)
 		b := w.backoff[a.ID.Worker()]
 		if b != nil && w.now.Before(b.until) && !w.rolls(pr) {
 			w.fail(rule, "%s starts %v early", a.ID, b.until.Sub(w.now))
@@ -205,23 +214,26 @@ func askedWell(w *world, a Action) {
 	if p == nil {
 		return
 	}
-	set, ok := w.program(p.id), true
-	switch a := a.(type) {
-	case Ask:
-		first := !p.told && a.Timeout == set.DrainTimeout && a.Hold == set.Gated && (a.Reason == ForStop) == w.forStop(set)
-		// It was signalled before it could hear, and is told what is left of that.
-		again := p.signal && !p.asked && !a.Hold && w.now.Add(a.Timeout).Equal(p.due)
-		ok = p.hello && !p.exited && (first || again)
-	case AskGate:
-		ok = set.Gated && (!p.told && !p.hello && w.forStop(set) || p.asked && p.drained)
-	case RunStopCommand:
-		ok = set.StopCommand && !p.asked && !p.signal && !p.command && !p.exited
-	case Signal:
-		_, died := w.story[len(w.story)-1].event.(Exited)
-		ok = (!p.asked && (!p.signal || !p.told) || died) && (p.command || p.exited || !set.StopCommand || w.hurry)
-	case Cut:
-		ok = p.asked && w.hurry
-	}
+	// A life that hangs is not asked: see hungIsAborted.
+	ok := w.sets[p.id.Program].either(func(set Program) bool {
+		switch a := a.(type) {
+		case Ask:
+			first := !p.told && a.Timeout == set.DrainTimeout && a.Hold == set.Gated && (a.Reason == ForStop) == w.forStop(set)
+			// It was signalled before it could hear, and is told what is left of that.
+			again := p.signal && !p.asked && !a.Hold && w.now.Add(a.Timeout).Equal(p.due)
+			return p.hello && !p.exited && (first || again)
+		case AskGate:
+			return set.Gated && !p.told && !p.hello && w.forStop(set) || p.asked && p.drained && p.hold
+		case RunStopCommand:
+			return set.StopCommand && !p.asked && !p.signal && !p.command && !p.exited
+		case Signal:
+			_, died := w.story[len(w.story)-1].event.(Exited)
+			return (!p.asked && (!p.signal || !p.told) || died) && (p.command || p.exited || !set.StopCommand || w.hurry)
+		case Cut:
+			return p.asked && w.hurry
+		}
+		return true
+	})
 	if !ok {
 		w.fail(rule, "%s", render(a))
 	}
@@ -250,7 +262,7 @@ func gateFirst(w *world, a Action) {
 			w.fail(rule, "%s, and its gate is asked", render(a))
 		}
 	case Quit:
-		if p.state != LifeCutting || !p.drained {
+		if !p.drained || p.state != LifeCutting && w.program(p.id).Gated {
 			w.fail(rule, "%s, and its gate is asked", render(a))
 		}
 	}
@@ -260,14 +272,12 @@ func listenerLast(w *world, a Action) {
 	const rule = "a listener is quiesced when its last user ends, and closed when nobody holds it"
 	switch a := a.(type) {
 	case Quiesce:
-		if !w.stopping() || w.listener[a.Listener].quiescing {
+		if !w.stopping() && w.wanted(a.Listener) || w.listener[a.Listener].quiescing {
 			w.fail(rule, "%s", render(a))
 		}
-		for _, user := range w.pool.listener(a.Listener).users {
-			for _, d := range user.dependants {
-				if w.lives(user.Name) && w.lives(d.Name) {
-					w.fail(rule, "%s, and %s, which uses it, still serves %s", render(a), user.Name, d.Name)
-				}
+		for _, p := range w.alive {
+			if d := w.dependant(p.id.Program); d != nil && slices.Contains(p.listens, a.Listener) && p.state != LifeStuck && !p.ending && !p.leaving() {
+				w.fail(rule, "%s, and %s, which uses it, still serves %s", render(a), p.id, d.id)
 			}
 		}
 	case CloseListener:
@@ -276,8 +286,7 @@ func listenerLast(w *world, a Action) {
 			w.fail(rule, "%s", render(a))
 		}
 		for _, p := range w.alive {
-			uses := slices.Contains(w.program(p.id).Listeners, a.Listener)
-			if uses && !p.lets(a.Listener) {
+			if slices.Contains(p.listens, a.Listener) && !p.lets(a.Listener) {
 				w.fail(rule, "%s, and %s holds it", render(a), p.id)
 			}
 		}
@@ -293,13 +302,13 @@ func listenerLast(w *world, a Action) {
 // lets tells whether a life has let go of a listener, or cannot say so and was
 // told.
 func (p *process) lets(listener string) bool {
-	return p.ending || p.drained || slices.Contains(p.closed, listener) || p.killed || p.state == LifeStuck || p.told && p.signal && (!p.hello || p.exited)
+	return p.ending || p.drained || slices.Contains(p.closed, listener) || p.killed || p.state == LifeStuck || p.aborted || p.hung && p.state == LifeCutting || p.told && p.signal && (!p.hello || p.exited)
 }
 
 func closedAtOnce(w *world, _ *entry) {
 	for name, l := range w.listener {
 		held := slices.ContainsFunc(w.alive, func(p *process) bool {
-			return slices.Contains(w.program(p.id).Listeners, name) && !p.lets(name)
+			return slices.Contains(p.listens, name) && !p.lets(name)
 		})
 		if l.quiescing && !l.closed && !held {
 			w.fail("a listener is quiesced when its last user ends, and closed when nobody holds it", "nobody holds %s, and it is open", name)
@@ -309,11 +318,14 @@ func closedAtOnce(w *world, _ *entry) {
 
 func askedInTime(w *world, _ *entry) {
 	for _, p := range w.alive {
-		pr := w.pool.program(p.id.Program)
+		pr, _ := w.core(p.id)
+		// Who needed it before the roll under way may still be told to go back.
 		needed := slices.ContainsFunc(pr.dependants, func(d *program) bool { return w.lives(d.Name) })
-		queue := slices.ContainsFunc(pr.Listeners, func(name string) bool {
-			l := w.listener[name]
-			return l.quiescing && !l.quiet && !l.closed
+		queue := slices.ContainsFunc(w.alive, func(o *process) bool {
+			return o.id.Program == p.id.Program && slices.ContainsFunc(slices.Concat(pr.Listeners, o.listens), func(name string) bool {
+				l := w.listener[name]
+				return l.quiescing && !l.quiet && !l.closed
+			})
 		})
 		if w.stopping() && !p.leaving() && !needed && (!queue || w.hurryAll || !w.serves(pr.Name, -1)) {
 			w.fail("on a stop whom nobody needs is asked as soon as its queue is empty, or serves nobody", "%s is %s", p.id, p.state)
@@ -332,7 +344,7 @@ func nowIsNow(w *world, e *entry) {
 	}
 	for _, p := range w.alive {
 		covered := s.Program == p.id.Program && (s.Slot < 0 || s.Slot == p.id.Slot) ||
-			s.Program == "" && len(w.pool.program(p.id.Program).dependants) == 0
+			s.Program == "" && len(w.pool.program(p.id.Program).dependants) == 0 && p.state != LifeStuck
 		if covered && (!p.leaving() || p.state == LifeDraining) {
 			w.fail("stop --now waits for nobody's work", "%s is %s", p.id, p.state)
 		}
@@ -350,10 +362,13 @@ func noneForgotten(w *world, e *entry) {
 
 func queueFirst(w *world, a Action) {
 	p := w.asks(a)
-	if p == nil || !w.stopping() || w.hurry || p.exited || p.was != LifeReady || w.pool.program(p.id.Program).slots[p.id.Slot].stopped {
+	if p == nil || !w.stopping() || w.hurry || p.exited || p.was != LifeReady {
 		return
 	}
-	for _, name := range w.program(p.id).Listeners {
+	if _, s := w.core(p.id); s.stopped {
+		return
+	}
+	for _, name := range p.listens {
 		if l := w.listener[name]; l.quiescing && !l.quiet && !l.closed && w.serves(p.id.Program, -1) {
 			w.fail("nobody who serves is asked to end while its queue empties", "%s, and %s is not empty", render(a), name)
 		}
@@ -372,7 +387,7 @@ func verdictIsTrue(w *world, a Action) {
 		return
 	}
 	got := f.Verdict.Outcome
-	if w.died && got < Died || w.wasCut && got < WasCut || got == Died && !w.died {
+	if w.died && got < Died || w.wasCut && got < WasCut || got == Died && !w.died && !w.mayHave {
 		w.fail("the final verdict is no better and no worse than what happened", "%s; died %v, cut %v", render(a), w.died, w.wasCut)
 	}
 }

@@ -60,18 +60,21 @@ type life struct {
 	id         ID
 	generation int
 	state      State
-	since      time.Time // it was spawned
-	deadline   time.Time // of its state and step
-	proven     time.Time // while it is ready: end of its minimum uptime
-	retire     time.Time // while it is ready: when it is to be replaced
-	silent     time.Time // while it is ready: end of the watchdog's patience
-	worn       string    // why it is to be replaced; "": it is not
-	hung       bool      // it gives no sign of life
-	exit       Exit      // once it is gone
+	since      time.Time     // it was spawned
+	deadline   time.Time     // of its state and step
+	proven     time.Time     // while it is ready: end of its minimum uptime
+	retire     time.Time     // while it is ready: when it is to be replaced
+	watch      time.Duration // how long its watchdog waits, as it was told
+	silent     time.Time     // while it is ready: end of the watchdog's patience
+	worn       string        // why it is to be replaced; "": it is not
+	hung       bool          // it gives no sign of life
+	exit       Exit          // once it is gone
 	step       step
 	reason     Reason
 	channel    bool     // it said Hello
-	closed     []string // listeners it has closed its copies of
+	hold       bool     // it was asked to wait for Quit when it has drained
+	listens    []string // the listeners it was given
+	closed     []string // those it has closed its copies of
 	drained    bool     // it reported so: nothing is open any more
 	exited     bool     // the process has ended, its group has not
 	served     bool     // it was ready once
@@ -114,7 +117,7 @@ func (p *Pool) drain(now time.Time, pr *program, l *life, reason Reason, why str
 	l.reason = reason
 	switch {
 	case l.channel && !l.exited:
-		l.step, l.deadline = asked, now.Add(pr.DrainTimeout)
+		l.step, l.hold, l.deadline = asked, pr.Gated, now.Add(pr.DrainTimeout)
 		p.emit(Ask{ID: l.id, Reason: reason, Timeout: pr.DrainTimeout, Hold: pr.Gated})
 	case pr.Gated && wasReady && reason == ForStop && !l.exited:
 		l.step, l.deadline = atGate, now.Add(pr.DrainTimeout)

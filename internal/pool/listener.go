@@ -38,9 +38,11 @@ func (p *Pool) listener(name string) *listener {
 // for.
 func (p *Pool) quiesce(pr *program) bool {
 	quiesced := true
-	for _, name := range pr.Listeners {
-		l := p.listener(name)
-		if l.state == open && l.unused() {
+	for _, l := range p.listeners {
+		if !pr.accepts(l) {
+			continue
+		}
+		if l.state == open && p.unused(l) {
 			l.state = quiescing
 			p.emit(Quiesce{Listener: l.name})
 		}
@@ -49,9 +51,31 @@ func (p *Pool) quiesce(pr *program) bool {
 	return quiesced || !pr.serves()
 }
 
-func (l *listener) unused() bool {
+// held tells whether a life that goes on serving was given the listener.
+func (p *Pool) held(l *listener) bool {
+	for _, pr := range p.programs {
+		for _, s := range pr.slots {
+			if slices.ContainsFunc(s.lives, func(life *life) bool { return !life.leaving() && slices.Contains(life.listens, l.name) }) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// accepts tells whether lives of the program accept from the listener, or those
+// to come will.
+func (pr *program) accepts(l *listener) bool {
+	return slices.Contains(l.users, pr) || slices.ContainsFunc(pr.slots, func(s *slot) bool {
+		return slices.ContainsFunc(s.lives, func(life *life) bool { return slices.Contains(life.listens, l.name) })
+	})
+}
+
+// unused tells whether nobody will accept from the listener any more. Before the
+// final stop a program that is down comes back.
+func (p *Pool) unused(l *listener) bool {
 	for _, pr := range l.users {
-		if !pr.ending && !pr.down() {
+		if !pr.ending && !(p.phase == Stopping && pr.down()) {
 			return false
 		}
 	}
@@ -72,11 +96,11 @@ func (pr *program) serves() bool {
 // that a successor can bind while they drain.
 func (p *Pool) settleListeners() {
 	for _, l := range p.listeners {
-		if l.state == open && len(l.users) == 0 { // a reload has done away with it
+		if l.state == open && len(l.users) == 0 && !p.held(l) { // a reload has done away with it
 			l.state = quiescing
 			p.emit(Quiesce{Listener: l.name})
 		}
-		if (l.state == quiescing || l.state == quiet) && l.released() {
+		if (l.state == quiescing || l.state == quiet) && p.released(l) {
 			l.state = shut
 			p.emit(CloseListener{Listener: l.name})
 		}
@@ -89,14 +113,14 @@ func (l *life) hasClosed(listener string) bool {
 	return l.drained || slices.Contains(l.closed, listener)
 }
 
-// released tells whether every life has closed the listener, or cannot say so
-// and has its stop signal.
-func (l *listener) released() bool {
-	for _, pr := range l.users {
+// released tells whether every life that was given the listener has closed it,
+// or cannot say so and has its stop signal.
+func (p *Pool) released(l *listener) bool {
+	for _, pr := range p.programs {
 		for _, s := range pr.slots {
 			for _, life := range s.lives {
-				told := life.killed || life.step == signalled && (!life.channel || life.exited)
-				if !told && !life.hasClosed(l.name) && life.state != LifeStuck {
+				told := life.killed || life.hung && life.state == LifeCutting || life.step == signalled && (!life.channel || life.exited)
+				if slices.Contains(life.listens, l.name) && !told && !life.hasClosed(l.name) && life.state != LifeStuck {
 					return false
 				}
 			}

@@ -103,10 +103,21 @@ func (f fault) plant(t *testing.T) string {
 	switch {
 	case notices(test, "^TestSimulation$"):
 		return bySimulation
-	case notices(test, "^(TestTranscripts|TestStatesDocument)$"):
+	case notices(test, "^(TestTranscripts|TestStatesDocument|TestCarried.*)$"):
 		return byTranscripts
 	}
 	return "SURVIVED"
+}
+
+// Every fault can be planted: else make mutate, which is seldom run, would have
+// to say so.
+func TestFaultsApply(t *testing.T) {
+	for _, f := range faults() {
+		source, err := os.ReadFile(f.file)
+		if n := strings.Count(string(source), f.old); err != nil || n != 1 {
+			t.Errorf("%s reads %q %d times, not once (%s): %v", f.file, f.old, n, f.breaks, err)
+		}
+	}
 }
 
 // notices tells whether tests fail. A core that goes on for ever does not come

@@ -29,6 +29,10 @@ func (w *world) play(m move) {
 		w.step(Restart{w.token(), m.program, m.slot, m.now})
 	case "scale":
 		w.step(Scale{w.token(), m.program, m.number})
+	case "rollback":
+		w.step(Rollback{w.token(), m.program})
+	case "reload":
+		w.reload(m)
 	default:
 		if p := w.at(m); p != nil {
 			w.playLife(p, m)
@@ -46,8 +50,12 @@ func (w *world) playLife(p *process, m move) {
 		w.step(Hello{p.id})
 	case m.what == "ready" && !p.saidReady && !p.exited:
 		w.step(Ready{p.id})
+	case m.what == "alive" && p.saidReady && !p.exited:
+		w.step(Alive{p.id})
+	case m.what == "worn" && !p.exited:
+		w.step(Worn{p.id, "requests"})
 	case m.what == "closed" && p.hello && !p.exited:
-		w.step(Closed{p.id, []string{"web", "api"}[:1+m.number]})
+		w.step(Closed{p.id, p.listens[:min(len(p.listens), 1+m.number)]})
 	case m.what == "drained" && p.hello && !p.drained && !p.exited:
 		w.step(Drained{p.id, m.number})
 	case m.what == "gate_open" && p.atGate:
@@ -72,6 +80,7 @@ func (w *world) playNonsense(n int) {
 	w.nonsense = true
 	w.step([]Event{
 		Gone{id, Exit{}}, Hello{id}, Ready{id}, Drained{id, 1}, Exited{id}, GateOpen{id}, CommandFailed{id}, Quiesced{"nothing"},
+		Alive{id}, Worn{id, "requests"},
 	}[n])
 	w.nonsense = false
 }
@@ -142,7 +151,7 @@ func (w *world) rest() {
 		if w.done() || w.stopping() {
 			return
 		}
-		if !w.cooperate() && !w.passDeadline() {
+		if !w.cooperate() && !(w.waits() && (w.ping() || w.passDeadline())) {
 			break
 		}
 	}
@@ -152,7 +161,9 @@ func (w *world) rest() {
 	w.answered()
 	const rule = "at rest all that is wanted serves"
 	if len(w.pool.rolls) > 0 {
-		w.fail(rule, "a roll of %s is under way", w.pool.rolls[0].program.Name)
+		if r := w.pool.rolls[0]; r.program.stopped() == nil {
+			w.fail(rule, "a roll of %s is under way", r.program.Name)
+		}
 	}
 	for i, p := range w.alive {
 		if i > 0 && p.state != LifeStuck && slices.ContainsFunc(w.alive[:i], func(o *process) bool { return o.id.Worker() == p.id.Worker() && o.state != LifeStuck }) {
@@ -162,11 +173,37 @@ func (w *world) rest() {
 	for _, pr := range w.pool.programs {
 		waits := pr.stopped() != nil || slices.ContainsFunc(pr.needs, func(n *program) bool { return !n.serves() })
 		for _, s := range pr.slots[:pr.wanted] {
-			if !waits && !s.stopped && !s.failed && !w.serves(pr.Name, s.n) {
+			if !waits && !s.stopped && !s.failed && !s.ended && !w.serves(pr.Name, s.n) {
 				w.fail(rule, "%s.%d does not, and nothing is left to wait for", pr.Name, s.n)
 			}
 		}
 	}
+}
+
+// waits tells whether a deadline is to be waited for that does not come again
+// and again for ever, as those of ages and watchdogs do.
+func (w *world) waits() bool {
+	for _, pr := range w.pool.programs {
+		for _, s := range pr.slots {
+			if !s.retry.IsZero() || slices.ContainsFunc(s.lives, func(l *life) bool { return !l.deadline.IsZero() || !l.proven.IsZero() }) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// ping lets the life whose watchdog would lose patience next give a sign.
+func (w *world) ping() bool {
+	next, _ := w.pool.Deadline()
+	i := slices.IndexFunc(w.alive, func(p *process) bool {
+		return p.state == LifeReady && p.silent.Equal(next) && next.After(w.now.Add(1))
+	})
+	if i >= 0 {
+		w.now = next.Add(-1)
+		w.step(Alive{w.alive[i].id})
+	}
+	return i >= 0
 }
 
 // cooperate lets one process do what is wanted of it.
@@ -198,7 +235,7 @@ func (w *world) cooperate() bool {
 // finish within the sum of the deadlines of its programs, one after the other.
 func (w *world) obey() {
 	limit := w.now
-	for _, p := range w.programs {
+	for _, p := range w.everyProgram() {
 		limit = limit.Add(p.DrainTimeout + p.StopTimeout + p.DrainTimeout + p.UnwindTimeout + KillMargin)
 	}
 	for !w.done() {
@@ -230,6 +267,9 @@ func (w *world) transcript() string {
 		fmt.Fprintln(&b, line)
 	}
 	for _, e := range w.story {
+		for _, line := range e.declared {
+			fmt.Fprintln(&b, line)
+		}
 		if e.wait > 0 {
 			fmt.Fprintln(&b, "> wait", e.wait)
 		}
@@ -252,6 +292,10 @@ func say(e Event) string {
 		return "hello " + e.ID.String()
 	case Ready:
 		return "ready " + e.ID.String()
+	case Alive:
+		return "alive " + e.ID.String()
+	case Worn:
+		return "worn " + e.ID.String() + " " + e.Why
 	case Closed:
 		return "closed " + e.ID.String() + " " + strings.Join(e.Listeners, " ")
 	case Drained:
@@ -275,6 +319,10 @@ func say(e Event) string {
 		return fmt.Sprintf("start %d %s", e.Token, sayTarget(e.Program, e.Slot))
 	case Restart:
 		return strings.TrimSuffix(fmt.Sprintf("restart %d %s %s", e.Token, sayTarget(e.Program, e.Slot), word(e.Hard, "hard")), " ")
+	case Reload:
+		return strings.TrimSuffix(fmt.Sprintf("reload %d all %s", e.Token, strings.Join(e.Roll, " ")), " ")
+	case Rollback:
+		return fmt.Sprintf("rollback %d %s", e.Token, sayTarget(e.Program, -1))
 	case Scale:
 		return fmt.Sprintf("scale %d %s %d", e.Token, e.Program, e.Workers)
 	}

@@ -124,7 +124,8 @@ type program struct {
 	past       []version // what a rollback goes back to, the newest last
 	next       *Program  // what a reload makes of it when the roll it asked for begins
 	before     *Program  // what it was before the roll under way
-	removed    bool      // by a reload: it ends, and is forgotten
+	removed    bool      // by a reload: it ends when nobody needs it, and is forgotten
+	behind     bool      // it is not what the last reload said: it was rolled back
 	added      bool      // by a reload, and never up since
 	wanted     int
 	slots      []*slot
@@ -265,7 +266,7 @@ func (p *Pool) settle(now time.Time) {
 // settleSlots starts a life in every slot that should have one and does not.
 func (p *Pool) settleSlots(now time.Time) {
 	for _, pr := range p.programs {
-		if pr.held || pr.removed || !pr.mayStart() || p.needRolls(pr) {
+		if pr.held || pr.goes() || !pr.mayStart() || p.needRolls(pr) {
 			continue
 		}
 		for _, s := range pr.slots {
@@ -295,7 +296,7 @@ func (pr *program) mayStart() bool {
 func (p *Pool) settleStart() {
 	all := true
 	for _, pr := range p.programs {
-		if !pr.started && !pr.held && !pr.removed && pr.mayStart() && pr.up() {
+		if !pr.started && !pr.held && !pr.goes() && pr.mayStart() && pr.up() {
 			pr.started = true
 			if over, failed := pr.over(); !over || !failed {
 				pr.added = false

@@ -34,12 +34,12 @@ func (p *Pool) aged(pr *program, l *life) {
 
 // alive takes a life's sign to its watchdog.
 func (p *Pool) alive(now time.Time, id ID) bool {
-	pr, _, l := p.life(id)
+	_, _, l := p.life(id)
 	if l == nil || l.state != LifeReady {
 		return false
 	}
-	if pr.Watchdog > 0 {
-		l.silent, l.hung = now.Add(pr.Watchdog), false
+	if l.watch > 0 {
+		l.silent, l.hung = now.Add(l.watch), false
 	}
 	return true
 }
@@ -47,7 +47,7 @@ func (p *Pool) alive(now time.Time, id ID) bool {
 // unheard deals with a life that has given no sign in time. Its successor
 // comes first; where there can be none, its end is a crash.
 func (p *Pool) unheard(now time.Time, pr *program, l *life) {
-	why := fmt.Sprintf("watchdog: no sign of life for %v", pr.Watchdog)
+	why := fmt.Sprintf("watchdog: no sign of life for %v", l.watch)
 	l.hung = true
 	if pr.inUse() != nil {
 		l.worn = why

@@ -25,7 +25,7 @@ func (pr *program) advance() {
 	pr.newest++
 	pr.generation = pr.newest
 	if pr.next != nil {
-		pr.Program, pr.next = *pr.next, nil
+		pr.Program, pr.next, pr.behind = *pr.next, nil, false
 	}
 }
 
@@ -64,7 +64,9 @@ func (p *Pool) reload(now time.Time, e Reload) {
 			c.added = append(c.added, pr)
 			continue
 		}
-		if n.Workers != pr.Workers { // else what scale has said holds
+		// Else what scale has said holds; so it does while its users live from
+		// workers that would go, since the operator has stopped those that stay.
+		if n.Workers != pr.Workers && pr.neededBy(func(s *slot) bool { return s.n >= n.Workers }) == nil {
 			p.resize(now, pr, n.Workers)
 		}
 		p.change(c, pr, n, slices.Contains(e.Roll, n.Name))
@@ -75,10 +77,13 @@ func (p *Pool) reload(now time.Time, e Reload) {
 // change takes in what the configuration says now of a program.
 func (p *Pool) change(c *command, pr *program, n Program, roll bool) {
 	leaving := pr.removed
+	// What only a roll may change has not been rolled yet, or was rolled back.
+	roll = roll || pr.next != nil || pr.behind
 	pr.removed, pr.ending = false, false
 	switch {
-	case leaving && pr.started && !slices.ContainsFunc(pr.slots, func(s *slot) bool { return s.current() != nil }):
-		pr.next, pr.started = &n, false // it is back before it was quite gone
+	case leaving && pr.started && !slices.ContainsFunc(pr.slots, func(s *slot) bool { return s.current() != nil }),
+		(leaving || roll) && pr.down() && !p.underWay(pr):
+		pr.next, pr.started = &n, false // nothing is there that a roll could replace
 		c.added = append(c.added, pr)
 		p.renew(pr)
 	case leaving || roll:
@@ -86,8 +91,8 @@ func (p *Pool) change(c *command, pr *program, n Program, roll bool) {
 		p.enroll(c, pr, false)
 	default:
 		pr.Program = n
-		if pr.next != nil {
-			pr.next = &n
+		if p.underWay(pr) && p.rolls[0].same { // it holds for the lives before too
+			p.rolls[0].undo.program, *pr.before = n, n
 		}
 	}
 }
@@ -108,11 +113,22 @@ func (p *Pool) remove(pr *program) {
 	}
 }
 
+// goes tells whether the program is removed and nobody needs it any more. As
+// long as one does, if only because it was rolled back, it is kept up.
+func (pr *program) goes() bool {
+	return pr.removed && !slices.ContainsFunc(pr.dependants, func(d *program) bool {
+		return slices.Contains(d.needs, pr) && !d.goes()
+	})
+}
+
 // settleRemoved asks what is removed to end, as the final stop does, and
 // forgets what has ended.
 func (p *Pool) settleRemoved(now time.Time) {
 	for _, pr := range slices.Backward(slices.Clone(p.programs)) {
-		if !pr.removed || slices.ContainsFunc(pr.dependants, func(d *program) bool { return !d.down() }) {
+		if pr.removed && !pr.goes() {
+			pr.ending = false
+		}
+		if !pr.goes() || slices.ContainsFunc(pr.dependants, func(d *program) bool { return !d.down() }) {
 			continue
 		}
 		pr.ending = true

@@ -17,10 +17,8 @@ func helpersLast(w *world, a Action) {
 			return
 		}
 	}
-	for _, user := range w.pool.program(p.id.Program).dependants {
-		if w.lives(user.Name) {
-			w.fail("no helper is asked to stop while a dependant lives, whoever asks", "%s is asked, and %s lives", p.id, user.Name)
-		}
+	if d := w.dependant(p.id.Program); d != nil {
+		w.fail("no helper is asked to stop while a dependant lives, whoever asks", "%s is asked, and %s lives", p.id, d.id)
 	}
 }
 
@@ -28,18 +26,15 @@ func helpersLast(w *world, a Action) {
 // than that another takes its place.
 func (w *world) replaces(a Action) *process {
 	p := w.asks(a)
-	if p == nil || p.was != LifeReady || p.exited || w.stopping() {
-		return nil
-	}
-	pr := w.pool.program(p.id.Program)
-	if pr.held || p.id.Slot >= pr.wanted || pr.slots[p.id.Slot].stopped {
+	if p == nil || p.was != LifeReady || p.exited || !w.replaced(p) {
 		return nil
 	}
 	return p
 }
 
 func successorFirst(w *world, a Action) {
-	if p := w.replaces(a); p != nil && w.program(p.id).MaxSurge > 0 && !w.serves(p.id.Program, p.id.Slot) {
+	surges := func(set Program) bool { return set.MaxSurge > 0 }
+	if p := w.replaces(a); p != nil && w.sets[p.id.Program].both(surges) && !w.serves(p.id.Program, p.id.Slot) {
 		w.fail("a ready life is replaced only when its successor is ready", "%s is asked to end, and nobody else is ready", p.id)
 	}
 }
@@ -49,7 +44,7 @@ func maxDraining(w *world, a Action) {
 	if p == nil {
 		return
 	}
-	pr := w.pool.program(p.id.Program)
+	pr, _ := w.core(p.id)
 	if pr.MaxSurge > 0 && !slices.ContainsFunc(w.alive, func(o *process) bool {
 		return o.id.Worker() == p.id.Worker() && o.id.Life > p.id.Life && o.state == LifeReady
 	}) {
@@ -57,7 +52,7 @@ func maxDraining(w *world, a Action) {
 	}
 	p.replaced = true
 	most, n := pr.maxDraining(), 0
-	if pr.MaxSurge == 0 {
+	if pr.MaxSurge == 0 && w.successor(p) == nil { // else a reload has changed it since that started
 		most = 1
 	}
 	for _, o := range w.alive {
@@ -70,15 +65,16 @@ func maxDraining(w *world, a Action) {
 	}
 }
 
-func surge(w *world, _ *entry) {
+func surge(w *world, e *entry) {
 	for _, pr := range w.pool.programs {
-		n := 0
+		n, started := 0, false
 		for _, p := range w.alive {
 			if p.id.Program == pr.Name && !p.leaving() {
 				n++
+				started = started || slices.ContainsFunc(e.actions, func(a Action) bool { s, ok := a.(Spawn); return ok && s.ID == p.id })
 			}
 		}
-		if n > pr.wanted+pr.MaxSurge {
+		if n > pr.wanted+w.sets[pr.Name].surge && started {
 			w.fail("never more than max_surge lives above the number of workers", "%s has %d for %d workers", pr.Name, n, pr.wanted)
 		}
 	}
@@ -86,7 +82,7 @@ func surge(w *world, _ *entry) {
 
 func stopFirst(w *world, a Action) {
 	s, ok := a.(Spawn)
-	if !ok || w.program(s.ID).MaxSurge > 0 {
+	if !ok || w.sets[s.ID.Program].either(func(set Program) bool { return set.MaxSurge > 0 }) {
 		return
 	}
 	for _, p := range w.alive {
@@ -100,16 +96,9 @@ func (w *world) rolls(pr *program) bool {
 	return len(w.pool.rolls) > 0 && w.pool.rolls[0].began && w.pool.rolls[0].program == pr
 }
 
-func transaction(w *world, e *entry) {
+func transaction(w *world, _ *entry) {
 	for _, pr := range w.pool.programs {
-		ended := slices.ContainsFunc(e.actions, func(a Action) bool { r, ok := a.(Rolled); return ok && r.Program == pr.Name })
-		// The core gives up a roll half done when the operator stops what it
-		// needs: nothing of the old generation could start.
-		alike := !slices.ContainsFunc(pr.slots[:pr.wanted], func(s *slot) bool {
-			return s.generation != pr.generation || s.current() != nil && s.current().generation != pr.generation
-		})
-		w.givenUp[pr.Name] = !alike && (w.givenUp[pr.Name] || !ended && !pr.held && w.rolling[pr.Name] != pr.generation && !w.rolls(pr))
-		if w.givenUp[pr.Name] || w.rolls(pr) || w.stopping() || w.finished {
+		if w.rolls(pr) || pr.removed || w.stopping() || w.finished {
 			continue
 		}
 		for _, s := range pr.slots[:pr.wanted] {
@@ -137,8 +126,7 @@ func allReplaced(w *world, a Action) {
 		return
 	}
 	for _, p := range w.alive {
-		pr := w.program(p.id)
-		covered := restart.program == pr.Name && (restart.slot < 0 || restart.slot == p.id.Slot) || restart.program == "" && len(pr.Listeners) > 0
+		covered := slices.Contains(restart.programs, p.id.Program) && (restart.slot < 0 || restart.slot == p.id.Slot)
 		if covered && !p.leaving() && p.id.Life <= restart.spawned {
 			w.fail("a restart that is done has replaced every life there was", "%s, and %s serves on", render(a), p.id)
 		}
@@ -158,17 +146,15 @@ func deathsCount(w *world, e *entry) {
 	if p == nil || w.stopping() || w.before == Starting {
 		return
 	}
-	pr := w.pool.program(p.id.Program)
-	slot := pr.slots[p.id.Slot]
+	pr, slot := w.core(p.id)
 	counted := slices.ContainsFunc(e.actions, func(a Action) bool {
 		b, waits := a.(Backoff)
-		g, gave := a.(GaveUp)
-		return waits && b.Program == pr.Name && b.Slot == slot.n || gave && g.Program == pr.Name && g.Slot == slot.n
+		return waits && b.Program == pr.Name && b.Slot == slot.n || workerOf(a) == p.id.Worker()
 	})
 	other := slices.ContainsFunc(w.alive, func(o *process) bool {
 		return o.id.Worker() == p.id.Worker() && !slices.ContainsFunc(e.actions, func(a Action) bool { s, ok := a.(Spawn); return ok && s.ID == o.id })
 	})
-	if counted || other || pr.held || slot.stopped || slot.n >= pr.wanted {
+	if counted || other || pr.held || pr.removed || pr.Name == "" || slot.stopped || slot.n >= pr.wanted {
 		return
 	}
 	if w.uncounted[pr.Name]++; w.uncounted[pr.Name] > 1 {

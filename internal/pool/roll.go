@@ -13,6 +13,7 @@ type roll struct {
 	slots    []item   // in the order they are replaced
 	all      bool     // slots are those there are when it begins, and get a new generation
 	rollback bool     // or rather the one before
+	same     bool     // once it has begun: the new generation has the settings of the old
 	only     ID       // if it is about one life, and nothing if that is gone
 	undo     *version // once it has begun, if it is of all: what the program was
 	began    bool
@@ -30,9 +31,14 @@ type item struct {
 	done bool  // the new life serves, and the old has been asked to end
 }
 
+// underWay tells whether a roll of the program has begun.
+func (p *Pool) underWay(pr *program) bool {
+	return len(p.rolls) > 0 && p.rolls[0].began && p.rolls[0].program == pr
+}
+
 // rolling tells whether the roll under way decides what starts in the slot.
 func (p *Pool) rolling(pr *program, s *slot) bool {
-	if len(p.rolls) == 0 || !p.rolls[0].began || p.rolls[0].program != pr {
+	if !p.underWay(pr) {
 		return false
 	}
 	return slices.ContainsFunc(p.rolls[0].slots, func(it item) bool { return it.slot == s && !it.done })
@@ -59,12 +65,8 @@ func (p *Pool) enroll(c *command, pr *program, rollback bool) {
 
 // settleRolls moves the roll under way forward, and begins the next.
 func (p *Pool) settleRolls(now time.Time) {
-	for len(p.rolls) > 0 {
+	for p.dropRefused(); len(p.rolls) > 0; p.dropRefused() {
 		r := p.rolls[0]
-		if !r.began && len(r.waiting) > 0 && !slices.ContainsFunc(r.waiting, func(c *command) bool { return slices.Contains(p.commands, c) }) {
-			p.rolls = p.rolls[1:] // all who asked for it have been refused
-			continue
-		}
 		if r.program.held || !r.program.started {
 			return
 		}
@@ -89,6 +91,14 @@ func (p *Pool) settleRolls(now time.Time) {
 	}
 }
 
+// dropRefused forgets rolls that have not begun and of which all who asked for
+// them have been refused.
+func (p *Pool) dropRefused() {
+	p.rolls = slices.DeleteFunc(p.rolls, func(r *roll) bool {
+		return !r.began && len(r.waiting) > 0 && !slices.ContainsFunc(r.waiting, func(c *command) bool { return slices.Contains(p.commands, c) })
+	})
+}
+
 // beginRoll decides what is replaced, and by which generation.
 func (p *Pool) beginRoll(r *roll) {
 	pr := r.program
@@ -103,8 +113,9 @@ func (p *Pool) beginRoll(r *roll) {
 		if r.rollback {
 			v := pr.past[len(pr.past)-1]
 			pr.past = pr.past[:len(pr.past)-1]
-			pr.generation, pr.Program = v.generation, v.program
+			pr.generation, pr.Program, pr.behind = v.generation, v.program, true
 		} else {
+			r.same = pr.next == nil
 			pr.advance()
 		}
 		p.relate()
@@ -315,18 +326,8 @@ func (p *Pool) undo(r *roll) {
 	if r.rollback {
 		pr.remember(failed)
 	}
-	p.keep(pr)
+	pr.behind = pr.behind || !r.same
 	p.relate()
-}
-
-// keep takes back the removal of all that a program depends on.
-func (p *Pool) keep(pr *program) {
-	for _, name := range pr.DependsOn {
-		if need := p.program(name); need != nil && need.removed {
-			need.removed, need.ending = false, false
-			p.keep(need)
-		}
-	}
 }
 
 // abandon ends all rolls of a program, and tells those who wait for them.

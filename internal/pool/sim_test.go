@@ -81,6 +81,8 @@ type move struct {
 	nth     int
 	number  int
 	now     bool          // or hard
+	lines   []string      // of the configuration, that change
+	roll    []string      // programs that a reload rolls
 	after   time.Duration // passes before, unseen by the core
 }
 
@@ -171,21 +173,6 @@ func withoutTwo(s schedule, still func(schedule) bool) (schedule, bool) {
 	return s, false
 }
 
-func randomPrograms(r *rand.Rand) []string {
-	maybe := func(text string) string {
-		if r.IntN(2) == 0 {
-			return text
-		}
-		return ""
-	}
-	return []string{
-		fmt.Sprintf("program redis workers=%d", 1+r.IntN(5)/4) + maybe(" stop_command"),
-		fmt.Sprintf("program web workers=%d listen=web depends_on=redis max_surge=%d max_draining=%d", 1+r.IntN(4), r.IntN(3), r.IntN(3)) +
-			maybe(" gated") + maybe(" stop_command"),
-		fmt.Sprintf("program api workers=%d listen=web,api depends_on=redis,web", 1+r.IntN(2)) + maybe(" gated"),
-	}[:1+r.IntN(3)]
-}
-
 // random makes up what may happen next.
 func (w *world) random(r *rand.Rand) move {
 	var late time.Duration
@@ -208,7 +195,7 @@ func (w *world) random(r *rand.Rand) move {
 		}
 		return move{what: "deadline"}
 	case n < 92:
-		return move{what: "nonsense", number: r.IntN(8)}
+		return move{what: "nonsense", number: r.IntN(10)}
 	}
 	return w.randomCommand(r)
 }
@@ -224,6 +211,10 @@ func (w *world) randomLife(r *rand.Rand, p *process) move {
 		m.what = "hello"
 	case !p.saidReady && n < 17:
 		m.what = "ready"
+	case p.state == LifeReady && p.watch > 0 && n < 12:
+		m.what = "alive"
+	case p.state == LifeReady && n == 17:
+		m.what = "worn"
 	case p.told && n < 4:
 		m.what = "closed"
 	case p.asked && !p.drained && (n < 9 || p.hold && n < 16):
@@ -237,18 +228,25 @@ func (w *world) randomLife(r *rand.Rand, p *process) move {
 	case p.told:
 		m.what = "gone"
 	case n == 19:
-		m.what, m.number = "gone", 1
+		m.what, m.number = "gone", []int{0, 1, 1, 1, DoNotRestart}[r.IntN(5)]
 	case n == 18:
 		m.what = "exited"
 	default:
-		m.what = []string{"hello", "closed", "drained"}[r.IntN(3)]
+		m.what = []string{"hello", "closed", "drained", "alive", "worn"}[r.IntN(5)]
 	}
 	return m
 }
 
 func (w *world) randomCommand(r *rand.Rand) move {
-	m := move{program: w.programs[r.IntN(len(w.programs))].Name, slot: r.IntN(4) - 1}
-	switch n := r.IntN(40); {
+	programs := w.config.programs
+	m := move{program: programs[r.IntN(len(programs))].Name, slot: r.IntN(4) - 1}
+	switch n := r.IntN(52); {
+	case n >= 44:
+		return w.randomReload(r)
+	case n >= 40:
+		if m.what, m.slot = "rollback", -1; n == 40 {
+			m.program = ""
+		}
 	case n < 8:
 		m.what, m.now = "stop", n < 4
 	case n < 15:

@@ -70,7 +70,7 @@ func (p *Pool) start(now time.Time, pr *program, s *slot, generation int) *life 
 	l := &life{
 		id:         ID{Program: pr.Name, Slot: s.n, Life: p.lives},
 		generation: generation, state: LifeStarting,
-		since: now, deadline: now.Add(pr.ReadyTimeout),
+		since: now, deadline: now.Add(pr.ReadyTimeout), listens: pr.Listeners,
 	}
 	s.lives = append(s.lives, l)
 	p.emit(Spawn{ID: l.id, Generation: generation, Workers: pr.wanted})

@@ -31,6 +31,7 @@ type ProgramState struct {
 	Past               []VersionState
 	Next, Before       *Program
 	Removed, Added     bool
+	Behind             bool
 	Wanted             int
 	Slots              []SlotState
 	Started, Ending    bool
@@ -60,12 +61,13 @@ type LifeState struct {
 	State                           State
 	Since, Deadline                 time.Time
 	Proven, Retire, Silent          time.Time
+	Watch                           time.Duration
 	Worn                            string
 	Hung                            bool
 	Step                            string
 	Reason                          Reason
-	Channel                         bool
-	Closed                          []string
+	Channel, Hold                   bool
+	Listens, Closed                 []string
 	Drained, Exited, Served, Killed bool
 	Cut                             int
 	GateShut                        bool
@@ -86,6 +88,7 @@ type RollState struct {
 	Only          ID
 	Undo          *VersionState
 	Began, Back   bool
+	Same          bool
 	Verdict       Verdict
 }
 
@@ -131,7 +134,7 @@ func (p *Pool) Save() (Saved, error) {
 func (pr *program) save() ProgramState {
 	s := ProgramState{
 		Program: pr.Program, Generation: pr.generation, Newest: pr.newest, Next: pr.next, Before: pr.before,
-		Removed: pr.removed, Added: pr.added, Wanted: pr.wanted, Started: pr.started, Ending: pr.ending,
+		Removed: pr.removed, Added: pr.added, Behind: pr.behind, Wanted: pr.wanted, Started: pr.started, Ending: pr.ending,
 	}
 	for _, v := range pr.past {
 		s.Past = append(s.Past, VersionState{v.generation, v.program})
@@ -150,8 +153,8 @@ func (s *slot) save() SlotState {
 	for _, l := range s.lives {
 		out.Lives = append(out.Lives, LifeState{
 			ID: l.id, Generation: l.generation, State: l.state, Since: l.since, Deadline: l.deadline,
-			Proven: l.proven, Retire: l.retire, Silent: l.silent, Worn: l.worn, Hung: l.hung,
-			Step: string(l.step), Reason: l.reason, Channel: l.channel, Closed: slices.Clone(l.closed),
+			Proven: l.proven, Retire: l.retire, Silent: l.silent, Watch: l.watch, Worn: l.worn, Hung: l.hung,
+			Step: string(l.step), Reason: l.reason, Channel: l.channel, Hold: l.hold, Listens: l.listens, Closed: slices.Clone(l.closed),
 			Drained: l.drained, Exited: l.exited, Served: l.served, Killed: l.killed,
 			Cut: l.cut, GateShut: l.gateShut, Why: l.why,
 		})
@@ -162,7 +165,7 @@ func (s *slot) save() SlotState {
 func (r *roll) save() RollState {
 	s := RollState{
 		Program: r.program.Name, All: r.all, Rollback: r.rollback, Only: r.only,
-		Began: r.began, Back: r.back, Verdict: r.verdict,
+		Began: r.began, Back: r.back, Same: r.same, Verdict: r.verdict,
 	}
 	if r.undo != nil {
 		s.Undo = &VersionState{r.undo.generation, r.undo.program}
@@ -222,7 +225,7 @@ func Restore(s Saved) (p *Pool, err error) {
 func (s ProgramState) restore() (*program, error) {
 	pr := &program{
 		Program: s.Program, generation: s.Generation, newest: s.Newest, next: s.Next, before: s.Before,
-		removed: s.Removed, added: s.Added, wanted: s.Wanted, started: s.Started, ending: s.Ending,
+		removed: s.Removed, added: s.Added, behind: s.Behind, wanted: s.Wanted, started: s.Started, ending: s.Ending,
 	}
 	if s.Wanted < 0 || s.Wanted > len(s.Slots) {
 		return nil, fmt.Errorf("restore state: %s wants %d workers and has %d slots", s.Name, s.Wanted, len(s.Slots))
@@ -249,8 +252,8 @@ func (s ProgramState) restore() (*program, error) {
 func (s LifeState) restore() *life {
 	return &life{
 		id: s.ID, generation: s.Generation, state: s.State, since: s.Since, deadline: s.Deadline,
-		proven: s.Proven, retire: s.Retire, silent: s.Silent, worn: s.Worn, hung: s.Hung,
-		step: step(s.Step), reason: s.Reason, channel: s.Channel, closed: s.Closed,
+		proven: s.Proven, retire: s.Retire, silent: s.Silent, watch: s.Watch, worn: s.Worn, hung: s.Hung,
+		step: step(s.Step), reason: s.Reason, channel: s.Channel, hold: s.Hold, listens: s.Listens, closed: s.Closed,
 		drained: s.Drained, exited: s.Exited, served: s.Served, killed: s.Killed,
 		cut: s.Cut, gateShut: s.GateShut, why: s.Why,
 	}
@@ -262,7 +265,7 @@ func (p *Pool) restoreRoll(s RollState) (*roll, error) {
 		return nil, fmt.Errorf("restore state: a roll of %q, which does not exist", s.Program)
 	}
 	r := &roll{
-		program: pr, all: s.All, rollback: s.Rollback, only: s.Only, began: s.Began, back: s.Back, verdict: s.Verdict,
+		program: pr, all: s.All, rollback: s.Rollback, only: s.Only, began: s.Began, back: s.Back, same: s.Same, verdict: s.Verdict,
 	}
 	if s.Undo != nil {
 		r.undo = &version{s.Undo.Generation, s.Undo.Program}

@@ -81,11 +81,12 @@ func (p *Pool) beginStop() {
 	p.phase = Stopping
 	p.rolls = nil
 	for _, pr := range p.programs {
-		pr.held = false
+		pr.held, pr.next = false, nil
 		for _, s := range pr.slots {
 			s.retry = time.Time{}
 		}
 	}
+	p.relate()
 	for _, c := range slices.Clone(p.commands) {
 		if c.kind != cmdStop {
 			p.answer(c, Verdict{Outcome: Refused, Text: "stopping"})

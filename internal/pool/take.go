@@ -96,6 +96,7 @@ func (p *Pool) ready(now time.Time, id ID) bool {
 			l.retire = l.retire.Add(time.Duration(p.next() % uint64(pr.MaxAgeJitter)))
 		}
 	}
+	l.watch = pr.Watchdog // a roll may change it for those to come
 	p.alive(now, id)
 	return true
 }
@@ -103,14 +104,14 @@ func (p *Pool) ready(now time.Time, id ID) bool {
 func (p *Pool) drained(pr *program, l *life, cut int) {
 	l.drained = true
 	l.cut += cut
-	if l.step != asked || !pr.Gated {
+	if l.step != asked || !l.hold {
 		return
 	}
-	if l.state == LifeDraining {
+	if l.state == LifeDraining && pr.Gated {
 		l.step = held
 		p.emit(AskGate{ID: l.id})
 	} else {
-		p.emit(Quit{ID: l.id}) // its deadline has passed: no gate is asked
+		p.emit(Quit{ID: l.id}) // its deadline has passed, or a reload has done away with the gate
 	}
 }
 
@@ -171,7 +172,7 @@ func (p *Pool) lost(now time.Time, pr *program, s *slot, l *life, v Verdict) {
 	own := l.step == notAsked // nobody asked it to end
 	p.judge(pr, s, v)
 	switch {
-	case p.phase == Stopping || pr.held || pr.removed:
+	case p.phase == Stopping || pr.held || pr.goes():
 	case own && p.phase == Starting && !pr.started && !pr.finished(l):
 		v.Outcome = NeverUp
 		if !l.killed {

@@ -72,22 +72,29 @@ func replay(t *testing.T, text []byte, carry func(*Pool) *Pool) []byte {
 		case strings.HasPrefix(line, "> "):
 			fmt.Fprintln(&s.out, line)
 			s.play(strings.Fields(line[2:]))
-		case strings.HasPrefix(line, "program "):
+		case strings.HasPrefix(line, "program "), strings.HasPrefix(line, "without "):
 			fmt.Fprintln(&s.out, line)
-			p := s.parseProgram(strings.Fields(line)[1:])
-			if i := slices.IndexFunc(s.programs, func(old Program) bool { return old.Name == p.Name }); i >= 0 {
-				s.programs[i] = p
-			} else {
-				s.programs = append(s.programs, p)
-			}
-		case strings.HasPrefix(line, "without "):
-			fmt.Fprintln(&s.out, line)
-			s.programs = slices.DeleteFunc(s.programs, func(p Program) bool { return p.Name == strings.Fields(line)[1] })
+			s.declare(strings.Fields(line))
 		case line == "" || strings.HasPrefix(line, "#"):
 			fmt.Fprintln(&s.out, line)
 		}
 	}
 	return s.out.Bytes()
+}
+
+// declare takes a line that changes the configuration.
+func (s *stage) declare(words []string) {
+	i := slices.IndexFunc(s.programs, func(p Program) bool { return p.Name == words[1] })
+	switch {
+	case words[0] == "without" && i >= 0:
+		s.programs = slices.Delete(slices.Clone(s.programs), i, i+1)
+	case words[0] == "without":
+	case i >= 0:
+		s.programs = slices.Clone(s.programs)
+		s.programs[i] = s.parseProgram(words[1:])
+	default:
+		s.programs = append(slices.Clone(s.programs), s.parseProgram(words[1:]))
+	}
 }
 
 func (s *stage) parseProgram(words []string) Program {
@@ -119,6 +126,8 @@ func (s *stage) parseProgram(words []string) Program {
 			p.MinUptime = s.duration(value)
 		case "max_age":
 			p.MaxAge = s.duration(value)
+		case "max_age_jitter":
+			p.MaxAgeJitter = s.duration(value)
 		case "watchdog":
 			p.Watchdog = s.duration(value)
 		default:

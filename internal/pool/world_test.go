@@ -11,7 +11,8 @@ import (
 // what the core has said of them. What it believes it has from the core's
 // actions and its own events, so that it can hold the core against them.
 type world struct {
-	programs []Program
+	config   *stage   // what the configuration says now
+	declared []string // lines that have changed it since the last step
 	pool     *Pool
 	twin     *Pool             // is given the same events
 	carry    func(*Pool) *Pool // and carried before each, unless nil
@@ -19,26 +20,31 @@ type world struct {
 	seen     time.Time // when the core was last called
 	before   Phase     // of the core, before the step
 
-	alive     []*process // oldest first
-	ended     []ID
-	spawned   int                       // the highest number of a life
-	up        map[string]bool           // programs that came up once
-	listener  map[string]*listenerModel //
-	backoff   map[string]*backoffModel  // by worker
-	rolling   map[string]int            // by program: the generation it had before the step; 0: a roll was under way
-	givenUp   map[string]bool           // by program: its last roll was left half done
-	replies   map[int]int               // by token
-	restarts  map[int]restarted         // by token
-	crash     *process                  // its end is the event, and nobody has asked for it
-	uncounted map[string]int            // by program: such ends that no slot counts, since its last roll
-	lastEnd   map[string]int            // by worker: the youngest of its lives that have ended
-	tokens    int
-	nonsense  bool // the event cannot mean anything
-	died      bool // something ended badly while all was stopping
-	wasCut    bool // something was cut while all was stopping
-	hurry     bool // the operator wants no waiting
-	hurryAll  bool // and for all
-	finished  bool
+	sets        map[string]settings        // by program
+	versions    map[string]map[int]Program // by program and generation
+	stable      map[string]Program         // what each was when no roll of it was under way
+	loaded      Reload                     // the last that was not refused
+	over        map[string]bool            // by worker: it needs no life any more, or must not get one
+	alive       []*process                 // oldest first
+	ended       []ID
+	spawned     int                       // the highest number of a life
+	up          map[string]bool           // programs that came up once
+	listener    map[string]*listenerModel //
+	backoff     map[string]*backoffModel  // by worker
+	replies     map[int]int               // by token
+	restarts    map[int]restarted         // by token
+	crash       *process                  // its end is the event, and nobody has asked for it
+	uncounted   map[string]int            // by program: such ends that no slot counts, since its last roll
+	lastEnd     map[string]int            // by worker: the youngest of its lives that have ended
+	tokens      int
+	nonsense    bool // the event cannot mean anything
+	died        bool // something ended badly while all was stopping
+	rollingBack bool // an operator has asked for it
+	mayHave     bool // in the step in which that began
+	wasCut      bool // something was cut while all was stopping
+	hurry       bool // the operator wants no waiting
+	hurryAll    bool // and for all
+	finished    bool
 
 	rules  []invariant
 	story  []entry
@@ -53,41 +59,17 @@ func (b *breach) Error() string { return b.invariant + ": " + b.how }
 
 // An entry is one step of the story.
 type entry struct {
-	wait    time.Duration // passed before
-	event   Event
-	actions []Action
-}
-
-// A process is what the world knows of a life.
-type process struct {
-	id         ID
-	generation int
-	state      State
-	was        State // before that
-	due        time.Time
-
-	hello, saidReady, drained, exited bool // it did
-	closed                            []string
-	cut                               int
-	ending                            bool // its end is being reported
-
-	told     bool // asked to end, by whatever way
-	asked    bool // over its channel
-	hold     bool // and it is to wait for Quit
-	atGate   bool // the gate is asked
-	opened   bool // the gate has opened
-	command  bool // its stop command runs
-	signal   bool // it has its stop signal
-	quit     bool // it was let go
-	killed   bool
-	replaced bool // a successor was its reason to be asked
+	declared []string      // before
+	wait     time.Duration // passed before
+	event    Event
+	actions  []Action
 }
 
 // restarted is what a Restart was about, and what there was then.
 type restarted struct {
-	program string
-	slot    int
-	spawned int
+	programs []string
+	slot     int
+	spawned  int
 }
 
 type listenerModel struct{ quiescing, quiet, closed bool }
@@ -100,19 +82,21 @@ type backoffModel struct {
 
 func newWorld(lines []string) *world {
 	w := &world{
-		rules: invariants(), lines: lines, up: map[string]bool{}, replies: map[int]int{}, lastEnd: map[string]int{}, rolling: map[string]int{}, givenUp: map[string]bool{}, restarts: map[int]restarted{}, uncounted: map[string]int{},
-		listener: map[string]*listenerModel{}, backoff: map[string]*backoffModel{},
+		rules: invariants(), lines: lines, up: map[string]bool{}, replies: map[int]int{}, lastEnd: map[string]int{}, versions: map[string]map[int]Program{}, restarts: map[int]restarted{}, uncounted: map[string]int{},
+		listener: map[string]*listenerModel{}, backoff: map[string]*backoffModel{}, over: map[string]bool{},
+		sets: map[string]settings{}, stable: map[string]Program{}, config: &stage{},
 	}
-	var s stage
 	for _, line := range lines {
-		w.programs = append(w.programs, s.parseProgram(strings.Fields(line)[1:]))
+		w.config.declare(strings.Fields(line))
 	}
-	w.pool, w.twin = New(w.programs, 1), New(w.programs, 1)
+	w.loaded.Programs = w.config.programs
+	w.pool, w.twin = New(w.config.programs, 1), New(w.config.programs, 1)
 	w.now = time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC)
 	w.seen = w.now
 	for _, l := range w.pool.listeners {
 		w.listener[l.name] = &listenerModel{}
 	}
+	w.look(Begin{})
 	return w
 }
 
@@ -141,15 +125,11 @@ func (w *world) step(e Event) {
 		return
 	}
 	w.before = w.pool.phase
-	for _, p := range w.programs {
-		w.rolling[p.Name] = w.pool.program(p.Name).generation
-		if w.rolls(w.pool.program(p.Name)) {
-			w.rolling[p.Name] = 0
-		}
-	}
-	w.story = append(w.story, entry{wait: w.now.Sub(w.seen), event: e})
+	w.story = append(w.story, entry{declared: w.declared, wait: w.now.Sub(w.seen), event: e})
+	w.declared = nil
 	w.hear(e)
 	actions := w.pool.Step(w.now, e)
+	w.look(e)
 	last := &w.story[len(w.story)-1]
 	last.actions = actions
 	for _, a := range actions {
@@ -166,6 +146,55 @@ func (w *world) step(e Event) {
 		}
 	}
 	w.seen = w.now
+	w.losePatience()
+}
+
+// settings are those of a program before a step and after it: which of them an
+// action within has followed cannot be seen from outside.
+type settings struct {
+	before, after Program
+	surge         int // the greatest max_surge ever: a reload that allows fewer ends none
+}
+
+func (s settings) either(is func(Program) bool) bool { return is(s.before) || is(s.after) }
+
+func (s settings) both(is func(Program) bool) bool { return is(s.before) && is(s.after) }
+
+// look notes what programs are now.
+func (w *world) look(e Event) {
+	_, reloads := e.(Reload)
+	for name, s := range w.sets {
+		s.before = s.after
+		w.sets[name] = s
+	}
+	for _, pr := range w.pool.programs {
+		s, known := w.sets[pr.Name]
+		if s.after = pr.Program; !known {
+			s.before = s.after
+			w.versions[pr.Name] = map[int]Program{}
+		}
+		s.surge = max(s.surge, pr.MaxSurge)
+		w.sets[pr.Name] = s
+		w.versions[pr.Name][pr.generation] = pr.Program
+		if reloads && pr.next == nil && !(w.rolls(pr) && !w.pool.rolls[0].same) {
+			for generation := range w.versions[pr.Name] { // what changes at once does so for all
+				w.versions[pr.Name][generation] = pr.Program
+			}
+		}
+		if w.rolls(pr) && w.pool.rolls[0].undo != nil {
+			v := w.pool.rolls[0].undo
+			w.versions[pr.Name][v.generation] = v.program
+		}
+	}
+}
+
+// losePatience is what the watchdogs do.
+func (w *world) losePatience() {
+	for _, p := range w.alive {
+		if p.state == LifeReady && !p.silent.IsZero() && !p.silent.After(w.now) {
+			p.hung, p.silent = true, time.Time{}
+		}
+	}
 }
 
 // hear notes what an event says of the world.
@@ -174,15 +203,32 @@ func (w *world) hear(e Event) {
 		w.hurry, w.hurryAll = true, w.hurryAll || stop.Program == ""
 	}
 	if r, ok := e.(Restart); ok {
-		w.restarts[r.Token] = restarted{r.Program, r.Slot, w.spawned}
+		about := restarted{[]string{r.Program}, r.Slot, w.spawned}
+		for name, set := range w.sets {
+			if pr, _ := w.core(ID{Program: name}); r.Program == "" && len(set.after.Listeners) > 0 && !pr.removed {
+				about.programs = append(about.programs, name)
+			}
+		}
+		w.restarts[r.Token] = about
 	}
 	switch e := e.(type) {
 	case Quiesced:
 		if l := w.listener[e.Listener]; l != nil && l.quiescing {
 			l.quiet = true
 		}
-	case Start, Restart, Scale, Stop: // they may end a backoff, a roll, and what led to them
+	case Rollback:
+		w.rollingBack = true
+	case Reload:
+		if w.before != Stopping {
+			w.loaded = e
+		}
+	}
+	switch e.(type) {
+	case Start, Restart, Scale, Stop, Reload: // they may end a backoff, a roll, and what led to them
 		clear(w.backoff)
+		if _, stops := e.(Stop); !stops {
+			clear(w.over)
+		}
 		clear(w.uncounted)
 	}
 	p := w.process(idOf(e))
@@ -194,6 +240,22 @@ func (w *world) hear(e Event) {
 		p.hello = true
 	case Ready:
 		p.saidReady = true
+		if set := w.program(p.id); p.state == LifeStarting {
+			p.proven, p.watch, p.silent = w.now.Add(set.MinUptime), set.Watchdog, w.now.Add(set.Watchdog)
+			if set.MaxAge > 0 {
+				p.old = w.now.Add(set.MaxAge)
+				p.retire = p.old.Add(set.MaxAgeJitter)
+			}
+			if p.watch == 0 {
+				p.silent = time.Time{}
+			}
+		}
+	case Alive:
+		if p.watch > 0 {
+			p.hung, p.silent = false, w.now.Add(p.watch)
+		}
+	case Worn:
+		p.worn = p.worn || p.state == LifeReady
 	case Closed:
 		p.closed = append(p.closed, e.Listeners...)
 	case Drained:
@@ -205,7 +267,7 @@ func (w *world) hear(e Event) {
 	case Exited:
 		p.exited = true
 	case Gone:
-		p.ending = true
+		p.ending, p.exit = true, e.Exit
 		if !p.told && p.state != LifeStuck {
 			w.crash = p
 		}
@@ -226,15 +288,24 @@ func (w *world) note(e Event, a Action) {
 	switch a := a.(type) {
 	case Spawn:
 		w.spawned = a.ID.Life
-		w.alive = append(w.alive, &process{id: a.ID, generation: a.Generation, state: LifeStarting, due: w.now.Add(w.program(a.ID).ReadyTimeout)})
+		p := &process{id: a.ID, generation: a.Generation, state: LifeStarting, due: w.now.Add(w.program(a.ID).ReadyTimeout)}
+		p.listens = w.version(p).Listeners
+		w.alive = append(w.alive, p)
 	case Quiesce:
 		w.listener[a.Listener].quiescing = true
 	case CloseListener:
 		w.listener[a.Listener].closed = true
+	case Rolled:
+		w.fallBack(a)
 	case Up:
 		w.up[a.Program] = true
 	case Backoff:
 		w.backoff[ID{Program: a.Program, Slot: a.Slot}.Worker()] = &backoffModel{w.now.Add(a.Delay), w.now, a.Crashes}
+	case Ended, GaveUp:
+		w.over[workerOf(a)] = true
+	case Removed:
+		w.alive = slices.DeleteFunc(w.alive, func(p *process) bool { return p.id.Program == a.Program })
+		delete(w.sets, a.Program)
 	case Reply:
 		w.replies[a.Token]++
 	case Finish:
@@ -246,102 +317,15 @@ func (w *world) note(e Event, a Action) {
 	}
 }
 
-// note lets an action on a life come true. What its deadline is then follows
-// from the program's settings, by the words of the manual: not from the core.
-func (p *process) note(w *world, e Event, a Action) {
-	set := w.program(p.id)
-	switch a := a.(type) {
-	case Became:
-		p.became(w, a.State)
-	case Ask:
-		p.told, p.asked, p.hold, p.due = true, true, a.Hold, w.now.Add(a.Timeout)
-	case AskGate:
-		if !p.asked { // else it has what is left of its own
-			p.due = w.now.Add(set.DrainTimeout)
-		}
-		p.told, p.atGate = true, true
-	case RunStopCommand:
-		p.told, p.command, p.atGate, p.due = true, true, false, w.now.Add(set.StopTimeout)
-	case Signal:
-		_, died := e.(Exited)
-		died = died && idOf(e) == p.id
-		switch {
-		case died && !p.told && !p.signal: // to the rest of a group that lost its head
-			p.due, p.signal = w.now.Add(set.StopTimeout), true
-			return
-		case !died && p.atGate:
-			p.due = w.now.Add(set.StopTimeout)
-		case !died || p.command || !p.told:
-			p.due = w.now.Add(set.DrainTimeout)
-		}
-		p.told, p.signal, p.command, p.atGate = true, true, false, false
-	case Quit:
-		p.quit = true
-	case Kill:
-		p.killed, p.due = true, w.now.Add(stuckAfter)
+// fallBack notes that what was rolled back is not wanted any more, unless the
+// next roll tries again.
+func (w *world) fallBack(r Rolled) {
+	i := slices.IndexFunc(w.loaded.Programs, func(p Program) bool { return p.Name == r.Program })
+	pr := w.pool.program(r.Program)
+	if i >= 0 && pr != nil && pr.next == nil && (r.Verdict.Outcome == RolledBack || w.rollingBack) {
+		w.loaded.Programs = slices.Clone(w.loaded.Programs)
+		w.loaded.Programs[i] = pr.Program
 	}
-}
-
-func (p *process) became(w *world, to State) {
-	p.was, p.state = p.state, to
-	if to == LifeGone || to == LifeStuck {
-		w.lastEnd[p.id.Worker()] = max(w.lastEnd[p.id.Worker()], p.id.Life)
-	}
-	switch to {
-	case LifeReady, LifeStuck:
-		p.due = time.Time{}
-		if to == LifeStuck {
-			p.was = LifeCutting
-			w.died = w.died || w.before == Stopping
-		}
-	case LifeCutting:
-		if p.was != LifeStarting { // that one is killed at once
-			set := w.program(p.id)
-			p.due = w.now.Add(set.UnwindTimeout + KillMargin)
-		}
-	case LifeGone:
-		w.alive = slices.DeleteFunc(w.alive, func(o *process) bool { return o == p })
-		w.ended = append(w.ended, p.id)
-	}
-}
-
-// idOf returns the life that an event or action is about, or none.
-func idOf(about any) ID {
-	switch x := about.(type) {
-	case Hello:
-		return x.ID
-	case Ready:
-		return x.ID
-	case Closed:
-		return x.ID
-	case Drained:
-		return x.ID
-	case GateOpen:
-		return x.ID
-	case CommandFailed:
-		return x.ID
-	case Exited:
-		return x.ID
-	case Gone:
-		return x.ID
-	case Became:
-		return x.ID
-	case Ask:
-		return x.ID
-	case AskGate:
-		return x.ID
-	case RunStopCommand:
-		return x.ID
-	case Signal:
-		return x.ID
-	case Cut:
-		return x.ID
-	case Quit:
-		return x.ID
-	case Kill:
-		return x.ID
-	}
-	return ID{}
 }
 
 func (w *world) process(id ID) *process {
@@ -353,7 +337,44 @@ func (w *world) process(id ID) *process {
 }
 
 func (w *world) program(id ID) Program {
-	return w.programs[slices.IndexFunc(w.programs, func(p Program) bool { return p.Name == id.Program })]
+	return w.sets[id.Program].after
+}
+
+// version returns what the program of a life is in the life's generation.
+func (w *world) version(p *process) Program {
+	if v, ok := w.versions[p.id.Program][p.generation]; ok {
+		return v
+	}
+	return w.program(p.id)
+}
+
+// core returns what the core has of a program and a slot; nothing of one that
+// it has forgotten.
+func (w *world) core(id ID) (*program, *slot) {
+	pr := w.pool.program(id.Program)
+	if pr == nil {
+		return &program{}, &slot{}
+	}
+	return pr, pr.slots[id.Slot]
+}
+
+// needed tells whether others depend on the life's program and live, and
+// others of it would not serve them if it ended.
+func (w *world) needed(p *process) bool {
+	set := w.program(p.id)
+	pr, _ := w.core(p.id) // those of a configuration to come count too
+	return pr.inUse() != nil || (len(set.Listeners) == 0 || set.MaxSurge == 0) && w.dependant(p.id.Program) != nil
+}
+
+// dependant returns a life that depends on the program.
+func (w *world) dependant(program string) *process {
+	i := slices.IndexFunc(w.alive, func(p *process) bool {
+		return p.state != LifeStuck && !p.ending && slices.Contains(w.version(p).DependsOn, program)
+	})
+	if i < 0 {
+		return nil
+	}
+	return w.alive[i]
 }
 
 // serves tells whether a life of the program, or of one slot of it, is ready
@@ -362,6 +383,40 @@ func (w *world) serves(program string, slot int) bool {
 	return slices.ContainsFunc(w.alive, func(p *process) bool {
 		return p.id.Program == program && (slot < 0 || p.id.Slot == slot) && p.state == LifeReady && !p.ending
 	})
+}
+
+// wanted tells whether a program uses the listener by the configuration that
+// was loaded last, and has not been rolled back.
+func (w *world) wanted(listener string) bool {
+	return slices.ContainsFunc(w.loaded.Programs, func(p Program) bool {
+		pr := w.pool.program(p.Name)
+		tried := pr != nil && pr.behind && pr.next == nil
+		return !tried && slices.Contains(p.Listeners, listener)
+	})
+}
+
+// everyProgram returns all that there are and were.
+func (w *world) everyProgram() []Program {
+	var all []Program
+	for _, name := range names() {
+		if s, ok := w.sets[name]; ok {
+			all = append(all, s.after)
+		}
+	}
+	return all
+}
+
+// workerOf returns the worker whose next life an action is about.
+func workerOf(a Action) string {
+	switch a := a.(type) {
+	case Backoff:
+		return ID{Program: a.Program, Slot: a.Slot}.Worker()
+	case Ended:
+		return ID{Program: a.Program, Slot: a.Slot}.Worker()
+	case GaveUp:
+		return ID{Program: a.Program, Slot: a.Slot}.Worker()
+	}
+	return ""
 }
 
 // lives tells whether anything of the program is left that will ever end.
