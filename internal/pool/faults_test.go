@@ -149,7 +149,7 @@ func faultsOfPolicies() []fault {
 
 func faultsOfRecycling() []fault {
 	return []fault{
-		{"recycle.go", `|| pr.inUse() != nil || asked {`, `|| asked {`, "what others depend on is replaced under them"},
+		{"recycle.go", `if pr.removed || pr.inUse() != nil {`, `if pr.removed {`, "what others depend on is replaced under them"},
 		{"recycle.go", `r.only == l.id })`, `r.only == ID{} })`, "a life is to be replaced twice"},
 		{"recycle.go", `l.silent, l.hung = now.Add(l.watch), false`, `l.hung = false`, "a sign of life does not count"},
 		{"recycle.go", `l.silent, l.hung = now.Add(l.watch), false`, `l.silent = now.Add(l.watch)`, "a life that recovers is aborted"},

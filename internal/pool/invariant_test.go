@@ -167,8 +167,8 @@ func backoff(w *world, a Action) {
 	switch a := a.(type) {
 	case Backoff:
 		before, window := w.backoff[ID{Program: a.Program, Slot: a.Slot}.Worker()], w.program(ID{Program: a.Program}).RestartWindow
-		if before != nil && w.crash != nil && w.crash.id.Program == a.Program && w.crash.id.Slot == a.Slot && w.crash.was == LifeReady && w.now.Sub(before.at) >= window && a.Crashes > 1 {
-			w.fail(rule, "%s.%d was up for %v, and its crashes are not forgotten", a.Program, a.Slot, w.now.Sub(before.at))
+		if before != nil && w.crash != nil && w.crash.id.Program == a.Program && w.crash.id.Slot == a.Slot && w.crash.was == LifeReady && w.now.Sub(w.crash.up) >= window && a.Crashes > 1 {
+			w.fail(rule, "%s.%d was up for %v, and its crashes are not forgotten", a.Program, a.Slot, w.now.Sub(w.crash.up))
 		}
 		most := time.Duration(0)
 		if a.Crashes > 1 {

@@ -232,7 +232,7 @@ func (p *Pool) expire(now time.Time) bool {
 					p.unheard(now, pr, l)
 				}
 				if clear(&l.retire) {
-					p.aged(pr, l)
+					l.wear(fmt.Sprintf("max_age: ready for %v", pr.MaxAge))
 				}
 				if passed(&l.deadline) {
 					p.expired(now, pr, s, l)
@@ -253,6 +253,7 @@ func (p *Pool) settle(now time.Time) {
 		p.settleHeld(now)
 		p.settleStart()
 		p.settleSlots(now)
+		p.settleWorn()
 		p.settleRolls(now)
 		p.settleRemoved(now)
 	}

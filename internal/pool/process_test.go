@@ -12,6 +12,7 @@ type process struct {
 	state      State
 	was        State // before that
 	due        time.Time
+	up         time.Time     // it became ready
 	listens    []string      // of its generation
 	watch      time.Duration // of the program when it became ready
 	proven     time.Time     // end of its minimum uptime
@@ -88,6 +89,7 @@ func (p *process) became(w *world, to State) {
 	switch to {
 	case LifeReady, LifeStuck:
 		p.due = time.Time{}
+		p.up = w.now
 		if to == LifeStuck {
 			p.was = LifeCutting
 			w.died = w.died || w.before == Stopping

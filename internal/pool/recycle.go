@@ -10,26 +10,32 @@ import (
 // successor has not come up, before another one is tried.
 const recycleAgain = time.Minute
 
-// recycle has a life replaced as a roll of its slot would do it: after what is
-// rolled now, and only when its successor is ready. What others depend on
-// cannot be replaced under them.
-func (p *Pool) recycle(pr *program, l *life, why string) {
-	asked := slices.ContainsFunc(p.rolls, func(r *roll) bool { return r.only == l.id })
-	if l.state != LifeReady || p.phase == Stopping || pr.removed || pr.inUse() != nil || asked {
-		return
+// settleWorn has every life replaced that is worn, as a roll of its slot would
+// do it: after what is rolled now, and only when its successor is ready. What
+// others depend on cannot be replaced under them, and waits.
+func (p *Pool) settleWorn() {
+	for _, pr := range p.programs {
+		if pr.removed || pr.inUse() != nil {
+			continue
+		}
+		for _, s := range pr.slots {
+			for _, l := range s.lives {
+				asked := slices.ContainsFunc(p.rolls, func(r *roll) bool { return r.only == l.id })
+				if l.worn == "" || l.state != LifeReady || !l.retire.IsZero() || asked {
+					continue
+				}
+				p.emit(Recycling{ID: l.id, Why: l.worn})
+				p.rolls = append(p.rolls, &roll{program: pr, only: l.id, slots: []item{{slot: s}}})
+			}
+		}
 	}
-	l.worn, l.retire = why, time.Time{}
-	p.emit(Recycling{ID: l.id, Why: why})
-	p.rolls = append(p.rolls, &roll{program: pr, only: l.id, slots: []item{{slot: pr.slots[l.id.Slot]}}})
 }
 
-// aged has a life replaced that is as old as it may be, or was to be replaced
-// before and could not.
-func (p *Pool) aged(pr *program, l *life) {
-	if l.worn == "" {
-		l.worn = fmt.Sprintf("max_age: ready for %v", pr.MaxAge)
+// wear notes that a life is to be replaced. The first reason is the one.
+func (l *life) wear(why string) {
+	if l.state == LifeReady && l.worn == "" {
+		l.worn, l.retire = why, time.Time{}
 	}
-	p.recycle(pr, l, l.worn)
 }
 
 // alive takes a life's sign to its watchdog.
@@ -47,13 +53,9 @@ func (p *Pool) alive(now time.Time, id ID) bool {
 // unheard deals with a life that has given no sign in time. Its successor
 // comes first; where there can be none, its end is a crash.
 func (p *Pool) unheard(now time.Time, pr *program, l *life) {
-	why := fmt.Sprintf("watchdog: no sign of life for %v", l.watch)
 	l.hung = true
+	l.worn, l.retire = fmt.Sprintf("watchdog: no sign of life for %v", l.watch), time.Time{}
 	if pr.inUse() != nil {
-		l.worn = why
 		p.abort(now, pr, l)
-		return
 	}
-	p.recycle(pr, l, why)
-	l.worn = why
 }

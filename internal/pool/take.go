@@ -18,7 +18,7 @@ func (p *Pool) take(now time.Time, e Event) {
 	case Alive:
 		taken = p.alive(now, e.ID)
 	case Worn:
-		taken = p.with(e.ID, func(pr *program, _ *slot, l *life) { p.recycle(pr, l, e.Why) })
+		taken = p.with(e.ID, func(_ *program, _ *slot, l *life) { l.wear(e.Why) })
 	case Closed:
 		taken = p.with(e.ID, func(_ *program, _ *slot, l *life) { l.closed = append(l.closed, e.Listeners...) })
 	case Drained:
