@@ -123,6 +123,8 @@ func (s *storm) checkEnd(state *os.ProcessState) {
 	switch {
 	case status.Signaled() && status.Signal() == syscall.SIGKILL && s.fatal:
 	case s.told && !strings.Contains(s.read("log"), "supervisor started"):
+	case status.Signaled() && s.told && strings.Contains(s.read("log"), "the guard has ended"): // in the midst of an upgrade
+	case s.told && status.ExitStatus() == 2 && strings.Contains(s.read("log"), "the guard has ended"): // by QUIT
 	case status.Signaled():
 		s.t.Errorf("the supervisor ended by %v", status.Signal())
 	case !slices.Contains([]int{0, 3, 4, 5, 6}, status.ExitStatus()):

@@ -11,11 +11,12 @@ import (
 
 // BlockSignals keeps signals from the calling thread, and the goroutine on that
 // thread, until restore, which the same goroutine must call. It is for the one
-// that executes another Go program in the place of this one: whatever signal
-// comes before that program has called signal.Notify would end it, since
-// nobody handles it; blocked, it waits in the kernel until then. (Notify
-// unblocks what it is asked for, in a thread of its own.) Other threads of this
-// program still take signals.
+// that executes another Go program in the place of this one: a signal that comes
+// before that program has called signal.Notify waits in the kernel until then,
+// and does not end it. (Notify unblocks what it is asked for, in a thread of its
+// own.) That holds for all but TERM, INT, QUIT and HUP, which Go's runtime
+// unblocks before any code of a program runs. Other threads of this program
+// still take signals.
 func BlockSignals(signals []os.Signal) (restore func()) {
 	var set unix.Sigset_t
 	const bits = 8 * int(unsafe.Sizeof(set.Val[0]))

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -214,9 +215,13 @@ func (s *Supervisor) writeState(file *os.File) error {
 }
 
 // exec writes the state down, and executes with its descriptors open. No other
-// child may be forked meanwhile: it would inherit them. A signal that comes
-// after the exec waits until the other executable handles it. From the last
-// look at the signals to the exec one is lost: some microseconds.
+// child may be forked meanwhile: it would inherit them.
+//
+// Until the other executable handles signals, some milliseconds, those that Go
+// can keep blocked wait. It cannot keep HUP, which would end everything: one
+// that comes then is lost. TERM, INT and QUIT end the process then, and the
+// guard finishes the stop, as they want it. From the last look at the signals
+// to the exec any is lost: some microseconds.
 func (s *Supervisor) exec(file *os.File) error {
 	h, err := s.save()
 	if err != nil {
@@ -242,6 +247,8 @@ func (s *Supervisor) exec(file *os.File) error {
 			return err
 		}
 	}
+	signal.Ignore(syscall.SIGHUP)
+	defer signal.Notify(s.signals, syscall.SIGHUP)
 	return fmt.Errorf("upgrade: execute %s: %w", s.executable, syscall.Exec(s.executable, os.Args, env))
 }
 
