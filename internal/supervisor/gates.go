@@ -64,7 +64,7 @@ func (s *Supervisor) runStopCommand(l *life) {
 		s.commandFailed(l, err)
 		return
 	}
-	said, out, err := openStream(s.options.Stderr)
+	said, out, err := s.openStream(s.options.Stderr)
 	if err != nil {
 		s.commandFailed(l, err)
 		return

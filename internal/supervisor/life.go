@@ -3,7 +3,6 @@ package supervisor
 import (
 	"context"
 	"fmt"
-	"net"
 	"os"
 	"strings"
 	"syscall"
@@ -27,8 +26,8 @@ type life struct {
 	guarded        *guard.Life // nil: the guard does not know of it
 	command        process     // its stop command; nil: none was started
 	guardedCommand *guard.Life
-	channel        *wire.Channel
-	notify         *net.UnixConn
+	channel        channel
+	notify         source
 	tail           *tail
 	streams        []*stream         // stdout and stderr
 	ends           []<-chan struct{} // closed when one of those that read what it says has ended

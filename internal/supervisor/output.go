@@ -42,14 +42,14 @@ func (t *tail) last() []string {
 // A stream is one output of a life: a pipe whose lines go to an output of the
 // supervisor.
 type stream struct {
-	pipe *os.File // the reading end
+	pipe source // the reading end
 	to   io.Writer
 	part string // of a line, read before the reading was interrupted
 }
 
 // openStream returns a stream and the writing end of its pipe.
-func openStream(to io.Writer) (*stream, *os.File, error) {
-	r, w, err := os.Pipe()
+func (s *Supervisor) openStream(to io.Writer) (*stream, *os.File, error) {
+	r, w, err := s.system.pipe()
 	if err != nil {
 		return nil, nil, fmt.Errorf("open pipe: %w", err)
 	}
@@ -58,11 +58,11 @@ func openStream(to io.Writer) (*stream, *os.File, error) {
 
 // outputs makes the streams of a life, and returns their writing ends.
 func (s *Supervisor) outputs(l *life) (stdout, stderr *os.File, err error) {
-	out, stdout, err := openStream(s.options.Stdout)
+	out, stdout, err := s.openStream(s.options.Stdout)
 	if err != nil {
 		return nil, nil, err
 	}
-	errs, stderr, err := openStream(s.options.Stderr)
+	errs, stderr, err := s.openStream(s.options.Stderr)
 	if err != nil {
 		out.pipe.Close()
 		stdout.Close()
