@@ -81,12 +81,15 @@ func (s *Supervisor) follow(l *life, st *stream) <-chan struct{} {
 		prefix = l.id.Worker() + " | "
 	}
 	end := make(chan struct{})
+	// The loop looks at st while it is read, before an upgrade.
+	part := st.part
+	st.part = ""
 	go func() {
 		defer close(end)
 		lines := bufio.NewReaderSize(st.pipe, 4096)
 		for {
 			line, err := readLine(lines)
-			line, st.part = st.part+line, ""
+			line, part = part+line, ""
 			if errors.Is(err, os.ErrDeadlineExceeded) {
 				st.part = line
 				return
