@@ -3,6 +3,7 @@ package supervisor
 import (
 	"context"
 	"log/slog"
+	"net"
 	"strings"
 	"syscall"
 	"testing"
@@ -170,3 +171,13 @@ func (b *bubble) at(want time.Duration, text string) {
 
 // count counts the lines of the log that have the text.
 func (b *bubble) count(text string) int { return strings.Count(b.log.String(), text) }
+
+// client connects, and stays until the test ends.
+func client(t *testing.T, address string) {
+	t.Helper()
+	c, err := net.Dial("tcp", address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.Close() })
+}
