@@ -52,8 +52,8 @@ SIMTIME ?= 10m
 FUZZTIME ?= 30s
 
 .PHONY: sim
-sim: ## random schedules against the core, for SIMTIME (10m)
-	@go test -count=1 -timeout 0 -run '^TestSimulation$$' ./internal/pool -for $(SIMTIME) -seed $$(date +%s)00000 -v
+sim: ## random schedules against the core, and against the whole supervisor, for SIMTIME (10m) at once
+	@go test -count=1 -timeout 0 -run '^TestSimulation$$' ./internal/pool ./internal/supervisor -for $(SIMTIME) -seed $$(date +%s)00000 -v
 
 # How long make storm rages.
 STORMTIME ?= 60s

@@ -33,21 +33,21 @@ func accepting(pid int, listeners []*sock.Listener) sock.Sight {
 }
 
 // guessReady waits until a life that does not say when it is ready can be taken
-// for it: it waits for connections, or it has stayed up. Staying up says
-// nothing of a server that can be seen not to accept yet.
-func (s *Supervisor) guessReady(ctx context.Context, l *life, listeners []*sock.Listener) bool {
-	up := time.Now().Add(l.program.MinUptime)
+// for it: it waits for connections, as a look at it shows, or it has stayed up.
+// Staying up says nothing of a server that can be seen not to accept yet.
+func guessReady(ctx context.Context, look func() sock.Sight, listens bool, minUptime time.Duration) bool {
+	up := time.Now().Add(minUptime)
 	for every := acceptEvery; ; {
 		select {
 		case <-ctx.Done():
 			return false
 		case <-time.After(every):
 		}
-		sight := accepting(l.process.Pid(), listeners)
+		sight := look()
 		switch late := !time.Now().Before(up); {
 		case sight == sock.Accepts:
 			return true
-		case late && (len(listeners) == 0 || sight == sock.Unseen):
+		case late && (!listens || sight == sock.Unseen):
 			return true
 		case late:
 			every = acceptLate

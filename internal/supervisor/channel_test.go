@@ -3,167 +3,100 @@ package supervisor
 import (
 	"context"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/lastcall/lastcall/internal/control"
 	"github.com/lastcall/lastcall/internal/proc"
 	"github.com/lastcall/lastcall/internal/wire"
-	"golang.org/x/sys/unix"
 )
 
-// A talkingSystem is a fakeSystem that keeps the worker's end of each channel,
-// so that a test can speak for it.
-type talkingSystem struct {
-	fakeSystem
-	ends []*wire.Channel
-}
-
-func (f *talkingSystem) boot() (system, error) {
-	return system{start: f.start, close: func() error { return nil }}, nil
-}
-
-func (f *talkingSystem) start(spec proc.Spec) (process, error) {
-	fd, err := unix.Dup(spec.Files[len(spec.Files)-1]) // the supervisor closes its own
-	if err != nil {
-		return nil, err
-	}
-	c, err := wire.OpenChannel(fd)
-	if err != nil {
-		return nil, err
-	}
-	p, err := f.fakeSystem.start(spec)
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.ends = append(f.ends, c)
-	return p, err
-}
-
-func (f *talkingSystem) end(i int) *wire.Channel {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if i >= len(f.ends) {
-		return nil
-	}
-	return f.ends[i]
-}
-
-// quit ends process i and its end of the channel.
-func (f *talkingSystem) quit(i int, e proc.Exit) {
-	f.end(i).Close()
-	f.process(i).end(e, true)
-}
-
 // runTalking runs a program whose workers have said that they are ready.
-func runTalking(t *testing.T, p Program) (*stage, *talkingSystem) {
+func runTalking(t *testing.T, p Program) *bubble {
 	t.Helper()
-	f := &talkingSystem{}
-	s := runWith(t, Config{Name: "test", Programs: []Program{p}}, f.boot)
+	b := runFake(t, p)
 	for i := range p.Workers {
-		s.until("it is started", func() bool { return f.end(i) != nil })
-		if err := f.end(i).Send(wire.Message{Hello: &wire.Hello{}}, wire.Message{Ready: &wire.Ready{}}); err != nil {
-			t.Fatal(err)
-		}
+		b.comesUp(i)
 	}
-	s.logged("msg=ready\n")
-	return s, f
+	b.at(0, "msg=ready\n")
+	return b
 }
 
-// stopLater asks for a stop and does not wait for it.
-func (s *stage) stopLater() {
-	go s.Do(context.Background(), control.Request{Verb: "stop"}, func([]control.Progress) {})
-}
-
-// await reads messages of the supervisor up to one that will do.
-func await(t *testing.T, c *wire.Channel, ok func(wire.Message) bool) {
-	t.Helper()
-	late := time.AfterFunc(20*time.Second, func() { _ = c.Close() })
-	defer late.Stop()
-	for {
-		m, err := c.Receive()
-		if err != nil {
-			t.Fatalf("the message does not come: %v", err)
-		}
-		if ok(m) {
-			return
-		}
+// isAsked wants the ith process to have been told to drain.
+func (b *bubble) isAsked(i int) *wire.Drain {
+	b.t.Helper()
+	m := b.isTold(i)
+	if m.Drain == nil {
+		b.t.Fatalf("process %d is told %+v, want a drain", i, m)
 	}
+	return m.Drain
 }
-
-func isDrain(m wire.Message) bool { return m.Drain != nil }
 
 // What a worker said before it ended counts, however late the loop hears of
 // either: it drained, so its end is clean whatever its status.
 func TestLastWordsComeBeforeTheEnd(t *testing.T) {
-	for range 6 { // the order is wrong only now and then where nothing makes it
-		s, f := runTalking(t, program("web", 1, "sleep"))
-		s.stopLater()
-		await(t, f.end(0), isDrain)
-		held, release := make(chan struct{}), make(chan struct{})
-		go s.call(context.Background(), func() { close(held); <-release })
-		<-held
-		if err := f.end(0).Send(wire.Message{Drained: &wire.Drained{}}); err != nil {
-			t.Fatal(err)
-		}
-		f.quit(0, proc.Exit{Code: 1})
-		// Longer than anything in the supervisor waits for last words by the
-		// clock: the fault this is about shows only after that.
-		<-time.After(300 * time.Millisecond)
-		close(release)
-		if r := s.ended(); r.Code != 0 {
-			t.Fatalf("report %+v of a worker that said it had drained", r)
-		}
+	for range 20 { // the order is wrong only now and then where nothing makes it
+		inBubble(t, func(t *testing.T) {
+			b := runTalking(t, program("web", 1, "sleep"))
+			verdict := b.asks(control.Request{Verb: "stop"})
+			b.isAsked(0)
+			held, release := make(chan struct{}), make(chan struct{})
+			go b.call(context.Background(), func() { close(held); <-release })
+			<-held
+			p := b.system.process(0)
+			if err := p.channel.Send(wire.Message{Drained: &wire.Drained{}}); err != nil {
+				t.Fatal(err)
+			}
+			p.end(proc.Exit{Code: 1})
+			b.after(300 * time.Millisecond)
+			close(release)
+			synctest.Wait()
+			b.answered(verdict, control.Done)
+			b.returned(exitDone)
+		})
 	}
 }
 
 // A worker whose Serve has returned has closed its channel and lives on: the
 // stop signal says to it what the message would have.
 func TestClosedChannelMeansSignal(t *testing.T) {
-	s, f := runTalking(t, program("web", 1, "sleep"))
-	f.end(0).Close()
-	s.stopLater()
-	p := f.process(0)
-	s.until("it is told", func() bool { return p.heard("leader 15") || p.heard("group 9") })
-	if !p.heard("leader 15") {
-		t.Error("it was killed, and never told to stop")
-	}
-	p.end(proc.Exit{}, true)
-	if r := s.ended(); r.Code != 0 {
-		t.Errorf("report %+v", r)
-	}
+	inBubble(t, func(t *testing.T) {
+		b := runTalking(t, program("web", 1, "sleep"))
+		p := b.system.process(0)
+		p.channel.Close()
+		b.after(time.Second)
+		b.asks(control.Request{Verb: "stop"})
+		wantSignals(t, p, "1s leader 15")
+		b.ends(0, proc.Exit{})
+		b.returned(exitDone)
+	})
 }
 
 // A worker that is stopped, by ^Z or a debugger, cannot obey a message either.
 func TestAskedWorkerIsContinued(t *testing.T) {
-	s, f := runTalking(t, program("web", 1, "sleep"))
-	s.stopLater()
-	await(t, f.end(0), isDrain)
-	p := f.process(0)
-	s.until("it is continued", func() bool { return p.heard("group 18") || p.heard("group 9") })
-	if !p.heard("group 18") {
-		t.Error("it was killed, and never continued")
-	}
-	f.quit(0, proc.Exit{})
-	s.ended()
+	inBubble(t, func(t *testing.T) {
+		b := runTalking(t, program("web", 1, "sleep"))
+		b.asks(control.Request{Verb: "stop"})
+		b.isAsked(0)
+		if !b.system.process(0).continued() {
+			t.Error("it is not continued")
+		}
+		b.ends(0, proc.Exit{})
+		b.returned(exitDone)
+	})
 }
 
 // A signal to a process that is still becoming its program can be lost. As soon
 // as a worker says that it has a channel it is told there too.
 func TestSignalledBeforeHelloIsToldAgain(t *testing.T) {
-	f := &talkingSystem{}
-	s := runWith(t, Config{Name: "test", Programs: []Program{program("web", 1, "sleep")}}, f.boot)
-	s.until("it is started", func() bool { return f.end(0) != nil })
-	s.stopLater()
-	p := f.process(0)
-	s.until("it is signalled", func() bool { return p.heard("leader 15") })
-	if err := f.end(0).Send(wire.Message{Hello: &wire.Hello{}}); err != nil {
-		t.Fatal(err)
-	}
-	await(t, f.end(0), isDrain)
-	if err := f.end(0).Send(wire.Message{Drained: &wire.Drained{}}); err != nil {
-		t.Fatal(err)
-	}
-	f.quit(0, proc.Exit{})
-	if r := s.ended(); r.Code != 0 {
-		t.Errorf("report %+v", r)
-	}
+	inBubble(t, func(t *testing.T) {
+		b := runFake(t, program("web", 1, "sleep"))
+		b.asks(control.Request{Verb: "stop"})
+		wantSignals(t, b.system.process(0), "0s leader 15")
+		b.says(0, wire.Message{Hello: &wire.Hello{}})
+		b.isAsked(0)
+		b.says(0, wire.Message{Drained: &wire.Drained{}})
+		b.ends(0, proc.Exit{})
+		b.returned(exitDone)
+	})
 }

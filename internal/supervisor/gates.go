@@ -57,6 +57,12 @@ func (s *Supervisor) passGate(ctx context.Context, l *life, spec gate.Spec) bool
 // run, or fails while the life is still there, the core goes on to the stop
 // signal. It ends with the life at the latest.
 func (s *Supervisor) runStopCommand(l *life) {
+	if len(l.program.StopCommand) == 0 {
+		// The core speaks of the program as it is now; this life is of a
+		// generation that had none.
+		s.queue = append(s.queue, pool.CommandFailed{ID: l.id})
+		return
+	}
 	env, vars := l.commandEnv(), l.variables()
 	command := expandAll(vars, l.program.StopCommand)
 	path, err := exec.LookPath(command[0])
@@ -64,7 +70,7 @@ func (s *Supervisor) runStopCommand(l *life) {
 		s.commandFailed(l, err)
 		return
 	}
-	said, out, err := openStream(s.options.Stderr)
+	said, out, err := s.openStream(s.options.Stderr)
 	if err != nil {
 		s.commandFailed(l, err)
 		return

@@ -3,7 +3,6 @@ package supervisor
 import (
 	"context"
 	"fmt"
-	"net"
 	"os"
 	"strings"
 	"syscall"
@@ -27,8 +26,8 @@ type life struct {
 	guarded        *guard.Life // nil: the guard does not know of it
 	command        process     // its stop command; nil: none was started
 	guardedCommand *guard.Life
-	channel        *wire.Channel
-	notify         *net.UnixConn
+	channel        channel
+	notify         source
 	tail           *tail
 	streams        []*stream         // stdout and stderr
 	ends           []<-chan struct{} // closed when one of those that read what it says has ended
@@ -103,14 +102,18 @@ func (l *life) release() {
 // outside its group may hold those open, so they are waited for a moment only.
 func (s *Supervisor) watch(l *life, spoke <-chan struct{}, said ...<-chan struct{}) {
 	p := l.process
-	<-p.Exited()
+	if !l.waits(p.Exited()) {
+		return
+	}
 	moment := time.NewTimer(10 * time.Millisecond)
 	defer moment.Stop()
 	select {
 	case <-p.Gone(): // as it is for a process that leaves nobody behind
 	case <-moment.C:
 		s.post(pool.Exited{ID: l.id})
-		<-p.Gone()
+		if !l.waits(p.Gone()) {
+			return
+		}
 	}
 	if l.channel != nil {
 		_ = l.channel.CloseRead() // whoever else may hold the other end
@@ -126,6 +129,17 @@ func (s *Supervisor) watch(l *life, spoke <-chan struct{}, said ...<-chan struct
 	}
 	e := p.Exit()
 	s.post(pool.Gone{ID: l.id, Exit: pool.Exit{Code: e.Code, Signal: int(e.Signal)}})
+}
+
+// waits waits until c is closed. It returns false when the life is let go
+// before: nobody looks any more at one that even KILL has not ended.
+func (l *life) waits(c <-chan struct{}) bool {
+	select {
+	case <-c:
+		return true
+	case <-l.ctx.Done():
+		return false
+	}
 }
 
 // operations puts the wire's form of a worker's operations into the

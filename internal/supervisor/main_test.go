@@ -30,6 +30,9 @@ func TestMain(m *testing.M) {
 	}
 	// The race detector holds every process for a second at its exit.
 	os.Setenv("GORACE", "atexit_sleep_ms=0 "+os.Getenv("GORACE"))
+	// Whoever is the first to ask for signals starts a goroutine that never
+	// ends, which must not be one of a bubble.
+	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
 	os.Exit(m.Run())
 }
 
@@ -197,21 +200,11 @@ func program(name string, workers int, part ...string) Program {
 
 func run(t *testing.T, c Config) *stage {
 	t.Helper()
-	return runWith(t, c, newSystem)
-}
-
-func runWith(t *testing.T, c Config, boot func() (system, error)) *stage {
-	t.Helper()
-	return start(t, c, boot, nil)
+	return runLoading(t, c, nil)
 }
 
 // runLoading runs c, until load says something else to a reload.
 func runLoading(t *testing.T, c Config, load func() (Config, error)) *stage {
-	t.Helper()
-	return start(t, c, newSystem, load)
-}
-
-func start(t *testing.T, c Config, boot func() (system, error), load func() (Config, error)) *stage {
 	t.Helper()
 	s := &stage{t: t, log: &lockedBuffer{}, out: &lockedBuffer{}, report: make(chan Report, 1)}
 	var err error
@@ -221,7 +214,6 @@ func start(t *testing.T, c Config, boot func() (system, error), load func() (Con
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.boot = boot
 	go func() { s.report <- s.Run() }()
 	t.Cleanup(func() {
 		if t.Failed() {

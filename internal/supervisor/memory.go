@@ -56,7 +56,9 @@ func (s *Supervisor) lookAtMemory(ctx context.Context) {
 		limit int64
 	}
 	var all []limited
+	var memory func(pid int) int64
 	s.call(ctx, func() {
+		memory = s.system.memory
 		for id, l := range s.lives {
 			if limit := l.program.MaxMemory; limit > 0 && l.process != nil {
 				all = append(all, limited{id, l.process.Pid(), limit})
@@ -64,7 +66,7 @@ func (s *Supervisor) lookAtMemory(ctx context.Context) {
 		}
 	})
 	for _, l := range all {
-		if used := proc.Memory(l.pid); used > l.limit {
+		if used := memory(l.pid); used > l.limit {
 			why := fmt.Sprintf("max_memory: uses %d of %d MiB", used>>20, l.limit>>20)
 			s.call(ctx, func() { s.step(pool.Worn{ID: l.id, Why: why}) })
 		}

@@ -2,11 +2,7 @@
 
 package supervisor
 
-import (
-	"net"
-
-	"github.com/lastcall/lastcall/internal/pool"
-)
+import "github.com/lastcall/lastcall/internal/pool"
 
 // openNotify: there is no notify socket where there is no systemd.
-func openNotify(pool.ID) (*net.UnixConn, string, error) { return nil, "", nil }
+func openNotify(pool.ID) (source, string, error) { return nil, "", nil }

@@ -46,14 +46,14 @@ func (t *tail) last() []string {
 // A stream is one output of a life: a pipe whose lines go to an output of the
 // supervisor.
 type stream struct {
-	pipe *os.File // the reading end
+	pipe source // the reading end
 	to   io.Writer
 	part string // of a line, read before the reading was interrupted
 }
 
 // openStream returns a stream and the writing end of its pipe.
-func openStream(to io.Writer) (*stream, *os.File, error) {
-	r, w, err := os.Pipe()
+func (s *Supervisor) openStream(to io.Writer) (*stream, *os.File, error) {
+	r, w, err := s.system.pipe()
 	if err != nil {
 		return nil, nil, fmt.Errorf("open pipe: %w", err)
 	}
@@ -62,11 +62,11 @@ func openStream(to io.Writer) (*stream, *os.File, error) {
 
 // outputs makes the streams of a life, and returns their writing ends.
 func (s *Supervisor) outputs(l *life) (stdout, stderr *os.File, err error) {
-	out, stdout, err := openStream(s.options.Stdout)
+	out, stdout, err := s.openStream(s.options.Stdout)
 	if err != nil {
 		return nil, nil, err
 	}
-	errs, stderr, err := openStream(s.options.Stderr)
+	errs, stderr, err := s.openStream(s.options.Stderr)
 	if err != nil {
 		out.pipe.Close()
 		stdout.Close()
@@ -85,12 +85,15 @@ func (s *Supervisor) follow(l *life, st *stream) <-chan struct{} {
 		prefix = l.id.Worker() + " | "
 	}
 	end := make(chan struct{})
+	// The loop looks at st while it is read, before an upgrade.
+	part := st.part
+	st.part = ""
 	go func() {
 		defer close(end)
 		lines := bufio.NewReaderSize(st.pipe, readSize)
 		for {
 			line, err := readLine(lines)
-			line, st.part = st.part+line, ""
+			line, part = part+line, ""
 			if errors.Is(err, os.ErrDeadlineExceeded) {
 				st.part = line
 				return

@@ -2,6 +2,7 @@ package supervisor
 
 import (
 	"bytes"
+	"os"
 	"testing"
 
 	"github.com/lastcall/lastcall/internal/pool"
@@ -16,11 +17,11 @@ func TestLastLineIsEnded(t *testing.T) {
 	var out bytes.Buffer
 	for slot, text := range []string{"first\none", "two\n", "", "three"} {
 		l := &life{id: pool.ID{Program: "web", Slot: slot}, tail: &tail{}}
-		st, w, err := openStream(&out)
+		r, w, err := os.Pipe()
 		if err != nil {
 			t.Fatal(err)
 		}
-		said := s.follow(l, st)
+		said := s.follow(l, &stream{pipe: r, to: &out})
 		if _, err := w.WriteString(text); err != nil {
 			t.Fatal(err)
 		}

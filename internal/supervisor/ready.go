@@ -32,8 +32,11 @@ func (s *Supervisor) watchReady(l *life) {
 		for _, name := range l.program.Listen {
 			listeners = append(listeners, s.listeners[name].Listener)
 		}
+		accepting, pid := s.system.accepting, l.process.Pid() // the loop's alone
+		look := func() sock.Sight { return accepting(pid, listeners) }
+		minUptime := l.program.MinUptime
 		go func() {
-			if s.guessReady(ctx, l, listeners) {
+			if guessReady(ctx, look, len(listeners) > 0, minUptime) {
 				ready()
 			}
 		}()

@@ -148,7 +148,7 @@ func (h *handover) descriptors() []int {
 
 // raw is the number of a file's descriptor, without what os.File.Fd does to it;
 // -1 once it is closed.
-func raw(f *os.File) int { return descriptor(f.SyscallConn()) }
+func raw(f syscall.Conn) int { return descriptor(f.SyscallConn()) }
 
 func descriptor(c syscall.RawConn, err error) int {
 	n := -1

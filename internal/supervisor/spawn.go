@@ -68,7 +68,7 @@ func (s *Supervisor) startProcess(l *life) error {
 		env.Listeners = append(env.Listeners, wire.Listener{Name: ln.config.Name, Network: a.Network, Address: a.Address})
 		files = append(files, ln.FD())
 	}
-	channel, end, err := wire.Pair()
+	channel, end, err := s.system.channel()
 	switch {
 	case err == nil:
 		l.channel, env.Channel = channel, wire.FirstFD+len(files)
@@ -77,7 +77,7 @@ func (s *Supervisor) startProcess(l *life) error {
 	case !errors.Is(err, errors.ErrUnsupported):
 		return err
 	}
-	if l.notify, env.Notify, err = openNotify(l.id); err != nil {
+	if l.notify, env.Notify, err = s.system.notify(l.id); err != nil {
 		return err
 	}
 	stdout, stderr, err := s.outputs(l)

@@ -17,7 +17,8 @@ func (s *Supervisor) Status(ctx context.Context) (control.Status, error) {
 	lists := s.list(ctx, 0, func(*life) bool { return true })
 	var st control.Status
 	looks := make(map[int][]*sock.Listener)
-	if !s.call(ctx, func() { st = s.status(lists, looks) }) {
+	var accepting func(int, []*sock.Listener) sock.Sight
+	if !s.call(ctx, func() { st, accepting = s.status(lists, looks), s.system.accepting }) {
 		if err := ctx.Err(); err != nil {
 			return st, err
 		}

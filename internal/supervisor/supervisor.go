@@ -211,6 +211,9 @@ func (s *Supervisor) run() Report {
 	}
 	defer s.watchMemory()()
 	s.loop()
+	for _, l := range s.lives { // those that even KILL has not ended
+		l.release()
+	}
 	s.endStrays()
 	s.log.Info("supervisor ended", "code", s.report.Code)
 	return *s.report

@@ -2,24 +2,45 @@ package supervisor
 
 import (
 	"fmt"
+	"io"
 	"log/slog"
+	"os"
 	"syscall"
+	"time"
 
 	"github.com/lastcall/lastcall/internal/guard"
+	"github.com/lastcall/lastcall/internal/pool"
 	"github.com/lastcall/lastcall/internal/proc"
+	"github.com/lastcall/lastcall/internal/sock"
+	"github.com/lastcall/lastcall/internal/wire"
 )
 
 // system is the operating system as the loop uses it, so that a test can put
-// another in its place. Sockets are not part of it: they are real in tests too.
+// another in its place. Listening sockets are not part of it: nobody waits on
+// one here, so they are real in tests too.
 type system struct {
 	start func(proc.Spec) (process, error)
 	guard func(env []string, log *slog.Logger) *guard.Guard // nil: there is none
 	close func() error
 
-	// For another executable in the place of this one: handOver ends the
-	// watching of processes, adopt goes on with one.
+	// What joins the supervisor and a life. Each returns our end, and what the
+	// process is given of the other: a descriptor, a name, a file.
+	channel func() (channel, int, error)
+	notify  func(pool.ID) (source, string, error)
+	pipe    func() (source, *os.File, error)
+
+	// What can be seen of a process from outside. They take their time, and may
+	// be called from any goroutine.
+	accepting func(pid int, listeners []*sock.Listener) sock.Sight
+	memory    func(pid int) int64
+
+	// For another executable in the place of this one: prove has it read the
+	// state, and returns what it says; handOver ends the watching of processes,
+	// adopt goes on with one; exec is execve(2).
+	prove    func(path string, args []string, state []byte) ([]byte, error)
 	handOver func([]process) ([]proc.Handover, error)
 	adopt    func(proc.Handover) (process, error)
+	exec     func(path string, args, env []string) error
 
 	// strays are processes that have left the groups they were started in and
 	// lost their parents; nil: they are nobody's business.
@@ -36,6 +57,25 @@ type process interface {
 	Exit() proc.Exit
 }
 
+// channel is a *wire.Channel.
+type channel interface {
+	Send(...wire.Message) error
+	Receive() (wire.Message, error)
+	Interrupt() error
+	Resume() error
+	CloseRead() error
+	Close() error
+	syscall.Conn
+}
+
+// A source is what a life writes to, a pipe or its notify socket: an *os.File
+// or a *net.UnixConn.
+type source interface {
+	io.ReadCloser
+	SetReadDeadline(time.Time) error
+	syscall.Conn
+}
+
 func newSystem() (system, error) {
 	children, err := proc.NewChildren()
 	if err != nil {
@@ -49,8 +89,15 @@ func newSystem() (system, error) {
 			}
 			return p, nil
 		},
-		guard: func(env []string, log *slog.Logger) *guard.Guard { return guard.Start(children, env, log) },
-		close: children.Close,
+		guard:     func(env []string, log *slog.Logger) *guard.Guard { return guard.Start(children, env, log) },
+		close:     children.Close,
+		channel:   func() (channel, int, error) { return wire.Pair() },
+		notify:    openNotify,
+		pipe:      func() (source, *os.File, error) { return os.Pipe() },
+		accepting: accepting,
+		memory:    proc.Memory,
+		prove:     prove,
+		exec:      syscall.Exec,
 		strays: func() []process {
 			var out []process
 			for _, p := range children.Strays() {

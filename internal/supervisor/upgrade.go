@@ -81,14 +81,9 @@ func (s *Supervisor) prove() {
 		return
 	}
 	s.upgrade.proving = true
-	path, args := s.executable, s.options.Upgrade
+	path, args, prove := s.executable, s.options.Upgrade, s.system.prove
 	go func() {
-		ctx, cancel := context.WithTimeout(context.Background(), proofTimeout)
-		defer cancel()
-		cmd := exec.CommandContext(ctx, path, args...)
-		cmd.Args[0] = os.Args[0]
-		cmd.Stdin = bytes.NewReader(text)
-		out, err := cmd.CombinedOutput()
+		out, err := prove(path, args, text)
 		s.call(context.Background(), func() {
 			if err != nil {
 				said, _, _ := strings.Cut(strings.TrimSpace(string(out)), "\n")
@@ -101,6 +96,16 @@ func (s *Supervisor) prove() {
 			}
 		})
 	}()
+}
+
+// prove has an executable read a state, and returns what it says.
+func prove(path string, args []string, state []byte) ([]byte, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), proofTimeout)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, path, args...)
+	cmd.Args[0] = os.Args[0]
+	cmd.Stdin = bytes.NewReader(state)
+	return cmd.CombinedOutput()
 }
 
 // replaceSelf executes the new executable in the place of this one: same pid,
@@ -249,7 +254,7 @@ func (s *Supervisor) exec(file *os.File) error {
 	}
 	signal.Ignore(syscall.SIGHUP)
 	defer signal.Notify(s.signals, syscall.SIGHUP)
-	return fmt.Errorf("upgrade: execute %s: %w", s.executable, syscall.Exec(s.executable, os.Args, env))
+	return fmt.Errorf("upgrade: execute %s: %w", s.executable, s.system.exec(s.executable, os.Args, env))
 }
 
 // thaw goes on where quietReaders and handOver have stopped.
