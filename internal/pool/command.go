@@ -74,6 +74,10 @@ func (p *Pool) refuse(c *command) bool {
 	if c != nil && p.phase == Stopping {
 		p.answer(c, Verdict{Outcome: Refused, Text: "stopping"})
 	}
+	if c != nil && p.phase != Stopping && c.program != nil && c.program.removed {
+		p.answer(c, Verdict{Outcome: Refused, Text: c.program.Name + " was " + removedWhy})
+		return true
+	}
 	return c == nil || p.phase == Stopping
 }
 

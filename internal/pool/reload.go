@@ -97,18 +97,19 @@ func (p *Pool) change(c *command, pr *program, n Program, roll bool) {
 	}
 }
 
+const removedWhy = "removed from the configuration"
+
 // remove begins the end of a program that the configuration does not have any
 // more. Who waits for something of it to start is told.
 func (p *Pool) remove(pr *program) {
-	const why = "removed from the configuration"
 	pr.removed, pr.next, pr.before, pr.held = true, nil, nil, false
-	p.abandon(pr, pr.Name+" was "+why)
+	p.abandon(pr, pr.Name+" was "+removedWhy)
 	for _, s := range pr.slots {
 		s.retry = time.Time{}
 	}
 	for _, c := range slices.Clone(p.commands) {
 		if c.kind != cmdStop && (c.program == pr || slices.Contains(c.held, pr)) {
-			p.answer(c, Verdict{Outcome: Refused, Text: pr.Name + " was " + why})
+			p.answer(c, Verdict{Outcome: Refused, Text: pr.Name + " was " + removedWhy})
 		}
 	}
 }

@@ -75,7 +75,8 @@ func (s *simulation) checkCode() {
 }
 
 // endedBadly names a life that has died, or had to be killed, after the final
-// stop; and one that was killed before, whose end came after it.
+// stop; and one that was killed before, whose end
+// came after it, or may have been heard of only after its KILL.
 func (s *simulation) endedBadly() (badly, perhaps string) {
 	if s.stopped.IsZero() {
 		return "", "nobody has asked for the stop"
@@ -87,7 +88,7 @@ func (s *simulation) endedBadly() (badly, perhaps string) {
 		case a.channel == nil || !f.ended.IsZero() && !f.ended.After(s.stopped):
 		case f.killed.After(s.stopped):
 			badly = a.worker + " was killed"
-		case !f.killed.IsZero():
+		case !f.killed.IsZero() || a.late: // of that the loop hears up to 200 ms late
 			perhaps = a.worker + " was killed"
 		case !clean:
 			badly = a.worker + " died"
