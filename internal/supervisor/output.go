@@ -81,12 +81,14 @@ func (s *Supervisor) follow(l *life, st *stream) <-chan struct{} {
 		prefix = l.id.Worker() + " | "
 	}
 	end := make(chan struct{})
+	part := st.part // which the loop may read until the reading is interrupted
+	st.part = ""
 	go func() {
 		defer close(end)
 		lines := bufio.NewReaderSize(st.pipe, 4096)
 		for {
 			line, err := readLine(lines)
-			line, st.part = st.part+line, ""
+			line, part = part+line, ""
 			if errors.Is(err, os.ErrDeadlineExceeded) {
 				st.part = line
 				return
