@@ -40,15 +40,17 @@ func (f *flags) define(verb *cobra.Command) {
 }
 
 // load makes the configuration of flags, environment and file. A socket given
-// by flag or environment goes before the file's, for clients know only these.
+// by flag or environment goes before the file's, for clients know only these. It
+// changes nothing in f: two reloads may call it at once.
 func (f *flags) load(socket string, command []string) (supervisor.Config, error) {
 	if f.logFormat != "text" && f.logFormat != "json" {
 		return supervisor.Config{}, usage(f.verb, fmt.Errorf("--log-format is %q, and can be text or json", f.logFormat))
 	}
-	f.WorkersSet = f.verb.Flags().Changed("workers")
-	f.Socket = cmp.Or(socket, os.Getenv(control.EnvSocket))
-	f.Command = command
-	conf, err := config.Load(f.Flags, kinds())
+	given := f.Flags
+	given.WorkersSet = f.verb.Flags().Changed("workers")
+	given.Socket = cmp.Or(socket, os.Getenv(control.EnvSocket))
+	given.Command = command
+	conf, err := config.Load(given, kinds())
 	if err != nil {
 		return conf, err
 	}

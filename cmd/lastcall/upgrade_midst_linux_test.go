@@ -70,7 +70,7 @@ min_uptime = "400ms"
 		st := h.status()
 		return st.State == "running" && !slices.ContainsFunc(st.Programs[0].Workers, func(w control.Worker) bool { return w.Generation != 2 || w.State != "ready" })
 	})
-	h.order("worker=web.0 life=4", "supervisor upgraded", "msg=started worker=web.1", "msg=started worker=web.2")
+	h.order("msg=started worker=web.0 life=4", "supervisor upgraded", "msg=started worker=web.1", "msg=started worker=web.2")
 	if n := strings.Count(h.read("log"), "msg=started"); n != 6 {
 		t.Errorf("%d lives were started, want 6", n)
 	}

@@ -47,6 +47,7 @@ func NewChildren() (*Children, error) {
 		quit:    make(chan struct{}),
 		kick:    make(chan struct{}, 1),
 	}
+	c.Spare(childrenOf(os.Getpid()))
 	dead := make(chan os.Signal, 1)
 	signal.Notify(dead, syscall.SIGCHLD)
 	c.running.Add(1)

@@ -92,6 +92,7 @@ type Children struct {
 	mu      sync.Mutex
 	started map[int]*Process // by pid, from Start until gone
 	closed  bool
+	before  map[int]bool // children of this process that were there before it started any
 
 	quit    chan struct{} // closed by Close
 	kick    chan struct{} // holds one token: look for dead children

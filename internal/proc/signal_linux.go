@@ -14,14 +14,12 @@ import (
 // error that wraps os.ErrClosed after Children.Close. nil says that the signal
 // was sent, not that it had an effect. It does not wait.
 func (p *Process) Signal(sig syscall.Signal) error {
+	p.sent(sig) // before: the exec may come in between
 	var err error
 	if p.handle.conn.Control(func(fd uintptr) {
 		err = unix.PidfdSendSignal(int(fd), sig, nil, 0)
 	}) != nil {
 		err = os.ErrClosed
-	}
-	if err == nil {
-		p.sent(sig)
 	}
 	return p.signalled(sig, err, p.exited)
 }
@@ -43,14 +41,12 @@ func (p *Process) SignalGroup(sig syscall.Signal) error {
 	if !p.group {
 		return p.Signal(sig)
 	}
+	p.sent(sig)
 	p.children.mu.Lock()
 	defer p.children.mu.Unlock()
 	err := p.sendGroup(sig)
 	if err == syscall.ESRCH && !p.reaped {
 		return p.Signal(sig)
-	}
-	if err == nil {
-		p.sent(sig)
 	}
 	return p.signalled(sig, err, p.gone)
 }

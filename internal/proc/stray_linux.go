@@ -1,11 +1,31 @@
 package proc
 
 import (
+	"maps"
 	"os"
 	"slices"
 
 	"golang.org/x/sys/unix"
 )
+
+// Spare names the children of this process that are somebody else's business,
+// and no strays, instead of those that NewChildren has found: a shell that has
+// become this process by exec may have left some. Spared returns them.
+func (c *Children) Spare(pids []int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.before = make(map[int]bool)
+	for _, pid := range pids {
+		c.before[pid] = true
+	}
+}
+
+// Spared returns what Spare was given.
+func (c *Children) Spared() []int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return slices.Sorted(maps.Keys(c.before))
+}
 
 // Strays returns the living children of this process that it has not started:
 // what descends from those it has, has left their groups, and has lost its
@@ -16,7 +36,7 @@ func (c *Children) Strays() []*Process {
 	defer c.mu.Unlock()
 	var out []*Process
 	for _, pid := range childrenOf(os.Getpid()) {
-		if c.closed || c.started[pid] != nil {
+		if c.closed || c.started[pid] != nil || c.before[pid] {
 			continue
 		}
 		pidfd, err := unix.PidfdOpen(pid, unix.PIDFD_NONBLOCK)

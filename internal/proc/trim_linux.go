@@ -22,19 +22,24 @@ func Trim() {
 	if err != nil {
 		return
 	}
-	maps, err := os.Open("/proc/self/maps")
+	maps, err := os.Open("/proc/self/smaps")
 	if err != nil {
 		return
 	}
 	defer maps.Close()
+	var from, to uintptr
+	own := false
 	for lines := bufio.NewScanner(maps); lines.Scan(); {
-		var from, to uintptr
-		var mode string
 		line := lines.Text()
-		if _, err := fmt.Sscanf(line, "%x-%x %s", &from, &to, &mode); err != nil || !strings.HasSuffix(line, exe) || strings.Contains(mode, "w") {
-			continue
+		var a, b uintptr
+		var mode string
+		if n, _ := fmt.Sscanf(line, "%x-%x %s", &a, &b, &mode); n == 3 {
+			from, to, own = a, b, strings.HasSuffix(line, exe) && !strings.Contains(mode, "w")
 		}
-		// Written pages would be lost; these cannot have been written.
-		_, _, _ = unix.Syscall(unix.SYS_MADVISE, from, to-from, unix.MADV_DONTNEED)
+		// Written pages would be lost, and what is read-only now may have been
+		// relocated before.
+		if own && strings.HasPrefix(line, "Anonymous:") && strings.Fields(line)[1] == "0" {
+			_, _, _ = unix.Syscall(unix.SYS_MADVISE, from, to-from, unix.MADV_DONTNEED)
+		}
 	}
 }

@@ -164,6 +164,7 @@ func (f *fakeSystem) boot() (system, error) {
 		memory:    func(pid int) int64 { return f.of(pid).eats() },
 		prove:     func(string, []string, []byte) ([]byte, error) { return []byte("it says\nso"), f.proof },
 		handOver:  f.handOver, adopt: f.adopt, exec: f.exec,
+		spare: func([]int) {}, spared: func() []int { return nil },
 	}, nil
 }
 

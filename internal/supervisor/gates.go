@@ -93,7 +93,9 @@ func (s *Supervisor) runStopCommand(l *life) {
 			if e := p.Exit(); e != (proc.Exit{}) {
 				s.log.Warn("stop command", "worker", l.id.Worker(), "ended", e.String())
 				s.post(pool.CommandFailed{ID: l.id})
+				return
 			}
+			s.call(l.ctx, func() {}) // somebody may have waited for it
 		case <-l.ctx.Done():
 		}
 	}()

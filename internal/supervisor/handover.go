@@ -27,6 +27,8 @@ type handover struct {
 	Began     time.Time
 	Terminal  bool
 	Names     map[string]string
+	Fresh     map[string]bool
+	Spared    []int
 	Control   int
 	Guard     guard.Handover
 	Listeners []savedListener
@@ -60,7 +62,7 @@ type savedLife struct {
 	Channel    int
 	Notify     int
 	Streams    []savedStream // stdout and stderr
-	Tail       []string
+	Tail       [][]byte      // of whatever bytes, which a string in JSON is not
 	Hello      bool
 	Spoke      bool
 	Status     string
@@ -69,7 +71,7 @@ type savedLife struct {
 
 type savedStream struct {
 	Pipe int
-	Part string
+	Part []byte
 }
 
 // readHandover reads what a predecessor has written, and tells whether this

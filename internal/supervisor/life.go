@@ -30,7 +30,9 @@ type life struct {
 	notify         source
 	tail           *tail
 	streams        []*stream         // stdout and stderr
-	ends           []<-chan struct{} // closed when one of those that read what it says has ended
+	spokeEnd       <-chan struct{}   // closed when its channel has been read to the end
+	said           []<-chan struct{} // the same of its streams
+	ends           []<-chan struct{} // of all that read what it says
 
 	ctx    context.Context // ends with the life
 	cancel context.CancelFunc
@@ -100,8 +102,7 @@ func (l *life) release() {
 // watch brings the end of the process to the loop, after all it had to say:
 // the last messages of its channel and the last lines of its output. Somebody
 // outside its group may hold those open, so they are waited for a moment only.
-func (s *Supervisor) watch(l *life, spoke <-chan struct{}, said ...<-chan struct{}) {
-	p := l.process
+func (s *Supervisor) watch(l *life, p process, spoke <-chan struct{}, said []<-chan struct{}) {
 	if !l.waits(p.Exited()) {
 		return
 	}

@@ -47,6 +47,7 @@ func (s *Supervisor) Do(ctx context.Context, r control.Request, progress func([]
 	var c Config
 	var refused error
 	if r.Verb == "reload" {
+		s.loading <- struct{}{}
 		c, refused = s.load()
 	}
 	ran := refused != nil || s.call(ctx, func() {
@@ -56,6 +57,9 @@ func (s *Supervisor) Do(ctx context.Context, r control.Request, progress func([]
 			delete(s.replies, s.token)
 		}
 	})
+	if r.Verb == "reload" {
+		<-s.loading
+	}
 	_, unknown := errors.AsType[*control.UnknownTarget](refused)
 	switch {
 	case unknown:

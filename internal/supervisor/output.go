@@ -95,8 +95,10 @@ func (s *Supervisor) follow(l *life, st *stream) <-chan struct{} {
 			line, err := readLine(lines)
 			line, part = part+line, ""
 			if errors.Is(err, os.ErrDeadlineExceeded) {
-				st.part = line
-				return
+				st.part, part = line, line
+			}
+			if s.parks(l, err) {
+				continue
 			}
 			if line != "" {
 				l.tail.add(line)

@@ -82,6 +82,9 @@ func (s *Supervisor) rebind(c Config) error {
 			continue
 		}
 		if err := s.bindOne(l); err != nil {
+			if s.closes(l) {
+				err = fmt.Errorf("%s is still being closed here; try again when its workers have gone: %w", l.Address, err)
+			}
 			for _, name := range bound {
 				_ = s.listeners[name].Close() // nobody has it yet
 				delete(s.listeners, name)
@@ -102,6 +105,17 @@ func (s *Supervisor) rebind(c Config) error {
 func wants(c Config, listener string) bool {
 	for _, l := range c.Listeners {
 		if l.Name == listener {
+			return true
+		}
+	}
+	return false
+}
+
+// closes tells whether an address is still held by a listener that this
+// supervisor does not want any more.
+func (s *Supervisor) closes(c Listener) bool {
+	for name, l := range s.listeners {
+		if !l.closed && l.config.Address == c.Address && s.names[l.config.Name] != name {
 			return true
 		}
 	}
@@ -166,6 +180,22 @@ func (s *Supervisor) adjust(p *Program) {
 		if v := s.versions[p.Name][generation]; v != nil {
 			v.Program = *p
 			v.Listen = s.coreNames(p.Listen)
+			s.guardBy(v)
+		}
+	}
+}
+
+// guardBy tells the guard what has changed about how lives are to be stopped.
+func (s *Supervisor) guardBy(v *version) {
+	for _, p := range s.core.Snapshot().Programs {
+		for _, slot := range p.Slots {
+			for _, view := range slot.Lives {
+				if l := s.lives[view.ID]; l != nil && l.program == &v.Program {
+					l.guarded.Forget()
+					s.guardAgain(l)
+					l.resumeGuard(view)
+				}
+			}
 		}
 	}
 }
@@ -174,8 +204,13 @@ func (s *Supervisor) adjust(p *Program) {
 // the log.
 func (s *Supervisor) reloadAndRoll() {
 	go func() {
+		s.loading <- struct{}{} // of two, the later reading is applied last
+		defer func() { <-s.loading }()
 		c, err := s.load()
 		s.call(context.Background(), func() {
+			if err == nil && s.core.Phase() == pool.Stopping {
+				err = errors.New("reload: stopping")
+			}
 			if err == nil {
 				err = s.apply(0, c, true)
 			}

@@ -51,6 +51,9 @@ func Resume(r io.Reader, o Options) (*Supervisor, error) {
 	}
 	s.inherited, s.core, s.began = h, core, h.Began
 	s.terminal, s.names, s.upgrades, s.pending = h.Terminal, h.Names, h.Upgrades, h.Signals
+	if h.Fresh != nil {
+		s.fresh = h.Fresh
+	}
 	return s, nil
 }
 
@@ -72,14 +75,20 @@ func (s *Supervisor) save() (*handover, error) {
 	}
 	h := &handover{
 		Format: handoverFormat, Version: s.options.Version, Upgrades: s.upgrades + 1, Core: core, Config: s.config,
-		Began: s.began, Terminal: s.terminal, Names: s.names, Control: -1, Guard: s.retired, Signals: s.pending,
+		Began: s.began, Terminal: s.terminal, Names: s.names, Fresh: s.fresh, Control: -1, Guard: s.retired, Signals: s.pending,
 	}
 	if s.control != nil {
 		h.Control = descriptor(s.control.Conn())
 	}
+	if s.system.spared != nil {
+		h.Spared = s.system.spared()
+	}
 	for name, l := range s.listeners {
 		saved := savedListener{Name: name, Config: l.config, Closing: l.closing, Closed: l.closed}
-		saved.Socket = l.HandOver()
+		saved.Socket.FD = -1
+		if !l.closed {
+			saved.Socket = l.HandOver()
+		}
 		h.Listeners = append(h.Listeners, saved)
 	}
 	for _, of := range s.versions {
@@ -99,8 +108,11 @@ func (s *Supervisor) save() (*handover, error) {
 
 func (s *Supervisor) saveLife(l *life) savedLife {
 	saved := savedLife{
-		ID: l.id, Env: l.env, Channel: -1, Notify: -1, Tail: l.tail.last(),
+		ID: l.id, Env: l.env, Channel: -1, Notify: -1,
 		Hello: l.hello, Spoke: l.spokeUp, Status: l.status, Cut: l.cut,
+	}
+	for _, line := range l.tail.last() {
+		saved.Tail = append(saved.Tail, []byte(line))
 	}
 	for generation, v := range s.versions[l.id.Program] {
 		if l.program == &v.Program {
@@ -117,7 +129,7 @@ func (s *Supervisor) saveLife(l *life) savedLife {
 		saved.Notify = descriptor(l.notify.SyscallConn())
 	}
 	for _, st := range l.streams {
-		saved.Streams = append(saved.Streams, savedStream{raw(st.pipe), st.part})
+		saved.Streams = append(saved.Streams, savedStream{raw(st.pipe), []byte(st.part)})
 	}
 	return saved
 }
@@ -173,8 +185,10 @@ func (s *Supervisor) takeOver() error {
 	for _, saved := range h.Listeners {
 		l := &listener{config: saved.Config, name: saved.Name, closing: saved.Closing, closed: saved.Closed}
 		var err error
-		if l.Listener, err = sock.Adopt(saved.Socket); err != nil && !saved.Closed {
-			return fmt.Errorf("resume: %w", err)
+		if !saved.Closed {
+			if l.Listener, err = sock.Adopt(saved.Socket); err != nil {
+				return fmt.Errorf("resume: %w", err)
+			}
 		}
 		s.listeners[saved.Name] = l
 	}
@@ -204,6 +218,7 @@ func (s *Supervisor) openControl() (*control.Server, error) {
 // resumeLives goes on with the processes, and with what was being asked about
 // them.
 func (s *Supervisor) resumeLives() error {
+	s.system.spare(s.inherited.Spared)
 	for _, saved := range s.inherited.Lives {
 		if err := s.resumeLife(saved); err != nil {
 			return fmt.Errorf("resume %s: %w", saved.ID, err)
@@ -234,7 +249,9 @@ func (s *Supervisor) resumeLife(saved savedLife) (err error) {
 	v := s.versions[saved.ID.Program][saved.Generation]
 	l := s.newLife(saved.ID, v)
 	l.env, l.hello, l.spokeUp, l.status, l.cut = saved.Env, saved.Hello, saved.Spoke, saved.Status, saved.Cut
-	l.tail.lines = saved.Tail
+	for _, line := range saved.Tail {
+		l.tail.add(string(line))
+	}
 	if saved.Channel >= 0 {
 		if l.channel, err = wire.OpenChannel(saved.Channel); err != nil {
 			return err
@@ -250,13 +267,11 @@ func (s *Supervisor) resumeLife(saved savedLife) (err error) {
 		if i > 0 {
 			to = s.options.Stderr
 		}
-		if st.Pipe < 0 {
-			continue
-		}
-		if err := unix.SetNonblock(st.Pipe, true); err != nil {
+		pipe, err := openPipe(st.Pipe)
+		if err != nil {
 			return err
 		}
-		l.streams = append(l.streams, &stream{pipe: os.NewFile(uintptr(st.Pipe), "output"), to: to, part: st.Part})
+		l.streams = append(l.streams, &stream{pipe: pipe, to: to, part: string(st.Part)})
 	}
 	if l.process, err = s.system.adopt(saved.Process); err != nil {
 		return err
@@ -319,4 +334,20 @@ func openUnixConn(fd int) (*net.UnixConn, error) {
 		return nil, fmt.Errorf("descriptor %d is a %T, not a unix socket", fd, c)
 	}
 	return u, nil
+}
+
+// openPipe takes over the reading end of a pipe; -1 gives one that is closed, as
+// it was.
+func openPipe(fd int) (*os.File, error) {
+	if fd < 0 {
+		f, err := os.Open(os.DevNull)
+		if err == nil {
+			err = f.Close()
+		}
+		return f, err
+	}
+	if err := unix.SetNonblock(fd, true); err != nil {
+		return nil, err
+	}
+	return os.NewFile(uintptr(fd), "output"), nil
 }

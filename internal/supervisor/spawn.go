@@ -61,7 +61,7 @@ func (s *Supervisor) startProcess(l *life) error {
 	var files []int
 	for _, name := range l.program.Listen {
 		ln := s.listeners[name]
-		if ln.closed {
+		if ln == nil || ln.closed {
 			return fmt.Errorf("start %s: listener %s is closed", l.id.Worker(), name)
 		}
 		a := ln.Address()
@@ -110,21 +110,18 @@ func (s *Supervisor) startProcess(l *life) error {
 
 // attach brings all that a life says, and its end, to the loop.
 func (s *Supervisor) attach(l *life) {
-	l.ends = nil
-	var spoke <-chan struct{}
 	if l.channel != nil {
-		spoke = s.listen(l)
-		l.ends = append(l.ends, spoke)
+		l.spokeEnd = s.listen(l)
+		l.ends = append(l.ends, l.spokeEnd)
 	}
 	if l.notify != nil {
 		l.ends = append(l.ends, s.hear(l))
 	}
-	var said []<-chan struct{}
 	for _, st := range l.streams {
-		said = append(said, s.follow(l, st))
+		l.said = append(l.said, s.follow(l, st))
 	}
-	l.ends = append(l.ends, said...)
-	go s.watch(l, spoke, said...)
+	l.ends = append(l.ends, l.said...)
+	go s.watch(l, l.process, l.spokeEnd, l.said)
 }
 
 // variables are what is substituted in commands, environment and gates.

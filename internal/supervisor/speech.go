@@ -15,6 +15,9 @@ func (s *Supervisor) listen(l *life) <-chan struct{} {
 		defer close(end)
 		for {
 			m, err := l.channel.Receive()
+			if s.parks(l, err) {
+				continue
+			}
 			if err != nil {
 				return // the process, or our own end, has closed it
 			}
@@ -59,6 +62,9 @@ func (s *Supervisor) hear(l *life) <-chan struct{} {
 		buf := make([]byte, 4096) // systemd's own limit of a datagram
 		for {
 			n, err := l.notify.Read(buf)
+			if s.parks(l, err) {
+				continue
+			}
 			if err != nil {
 				return // closed with the life
 			}

@@ -12,6 +12,19 @@ const strayTimeout = 5 * time.Second
 // its children others.
 const strayRounds = 10
 
+// killStray ends one that does not end by itself. One that cannot be killed,
+// as another user's or in the kernel, is left.
+func (s *Supervisor) killStray(p process) {
+	_ = p.Signal(syscall.SIGKILL)
+	moment := time.NewTimer(time.Second)
+	defer moment.Stop()
+	select {
+	case <-p.Exited():
+	case <-moment.C:
+		s.log.Error("it cannot be ended", "pid", p.Pid())
+	}
+}
+
 // endStrays ends what workers have left behind outside their groups (setsid),
 // when all else has ended: nobody else would, and a port or a file that one
 // holds would be in the way of the next start. Within another program, which
@@ -36,8 +49,7 @@ func (s *Supervisor) endStrays() {
 			case <-p.Exited():
 			case <-limit.C:
 				limit.Reset(0) // for the others too
-				_ = p.Signal(syscall.SIGKILL)
-				<-p.Exited()
+				s.killStray(p)
 			}
 		}
 		limit.Stop()

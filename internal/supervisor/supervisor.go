@@ -75,6 +75,8 @@ type Supervisor struct {
 	calls  chan func()     // run by the loop between two events
 	done   chan struct{}   // closed when the loop has ended
 
+	loading chan struct{} // has one token: held from the reading of a configuration until it is applied
+
 	// All below is the loop's alone.
 	queue     []pool.Event // events that actions gave rise to
 	lives     map[pool.ID]*life
@@ -92,12 +94,15 @@ type Supervisor struct {
 	executable string
 	control    *control.Server // nil: none
 	signals    chan os.Signal
-	pending    []syscall.Signal // that came before the loop began
-	trimmer    *time.Timer      // nil: nothing was to be given back yet
-	upgrade    *upgrade         // nil: none is wanted
-	upgrades   int              // how many there have been
-	inherited  *handover        // nil: it was started afresh
-	retired    guard.Handover   // the guard that was, while another executable is about to take over
+	pending    []syscall.Signal   // that came before the loop began
+	trimmer    *time.Timer        // nil: nothing was to be given back yet
+	parking    chan chan struct{} // readers that have come to a halt; each goes on when its channel is closed
+	parked     []chan struct{}
+	unguarded  bool           // the guard has been handed over
+	upgrade    *upgrade       // nil: none is wanted
+	upgrades   int            // how many there have been
+	inherited  *handover      // nil: it was started afresh
+	retired    guard.Handover // the guard that was, while another executable is about to take over
 
 	report *Report // set when all has ended
 }
@@ -125,6 +130,8 @@ func New(c Config, o Options) (*Supervisor, error) {
 		events:    make(chan pool.Event),
 		calls:     make(chan func()),
 		done:      make(chan struct{}),
+		parking:   make(chan chan struct{}),
+		loading:   make(chan struct{}, 1),
 		retired:   guard.Handover{Pidfd: -1, Link: -1},
 		lives:     make(map[pool.ID]*life),
 		versions:  make(map[string]map[int]*version),
@@ -200,7 +207,13 @@ func (s *Supervisor) run() Report {
 	s.system = sys
 	defer func() { _ = s.system.close() }() // the one there is by then
 	s.startGuard()
-	defer func() { s.guard.Close() }() // as above
+	defer func() {
+		// A panic ends the process, and the guard finishes the stop: it must
+		// not be told that all is well.
+		if s.report != nil {
+			s.guard.Close()
+		}
+	}()
 	unlink, err := writePIDFile(s.config.PIDFile)
 	if err != nil {
 		return Report{exitNotUp, err}

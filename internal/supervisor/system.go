@@ -45,6 +45,8 @@ type system struct {
 	// strays are processes that have left the groups they were started in and
 	// lost their parents; nil: they are nobody's business.
 	strays func() []process
+	spare  func([]int) // children that are no strays
+	spared func() []int
 }
 
 // process is a *proc.Process.
@@ -98,6 +100,8 @@ func newSystem() (system, error) {
 		memory:    proc.Memory,
 		prove:     prove,
 		exec:      syscall.Exec,
+		spare:     children.Spare,
+		spared:    children.Spared,
 		strays: func() []process {
 			var out []process
 			for _, p := range children.Strays() {

@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"syscall"
 	"time"
@@ -62,9 +63,25 @@ func (s *Supervisor) settleUpgrade() {
 		s.refuseUpgrade(errors.New("upgrade: only the command lastcall can do that"))
 	case s.core.Phase() == pool.Stopping:
 		s.refuseUpgrade(errors.New("upgrade: it is stopping"))
-	case len(s.replies) == 0 && !s.core.Waiting():
+	case s.mayUpgrade():
 		s.prove()
 	}
+}
+
+// mayUpgrade tells whether nothing is under way that another executable could
+// not go on with: an operator's command, a stop command.
+func (s *Supervisor) mayUpgrade() bool {
+	for _, l := range s.lives {
+		if l.command == nil {
+			continue
+		}
+		select {
+		case <-l.command.Exited():
+		default:
+			return false
+		}
+	}
+	return len(s.replies) == 0 && !s.core.Waiting()
 }
 
 // prove has the new executable read the state as it is now, in a process of its
@@ -76,6 +93,9 @@ func (s *Supervisor) prove() {
 		return
 	}
 	text, err := json.Marshal(h)
+	if err == nil && !survives(h, text) {
+		err = errors.New("the configuration or a worker's environment has text that is not UTF-8")
+	}
 	if err != nil {
 		s.refuseUpgrade(fmt.Errorf("upgrade: write state: %w", err))
 		return
@@ -91,11 +111,26 @@ func (s *Supervisor) prove() {
 				return
 			}
 			s.upgrade.proving = false
-			if len(s.replies) == 0 && !s.core.Waiting() && s.core.Phase() != pool.Stopping {
+			if s.mayUpgrade() && s.core.Phase() != pool.Stopping {
 				s.replaceSelf()
 			}
 		})
 	}()
+}
+
+// survives tells whether what workers are started with comes back from JSON as
+// it was: a string of other bytes than UTF-8 would not.
+func survives(h *handover, text []byte) bool {
+	var back handover
+	if json.Unmarshal(text, &back) != nil || len(back.Versions) != len(h.Versions) {
+		return false
+	}
+	for i, v := range h.Versions {
+		if !reflect.DeepEqual(v.Program, back.Versions[i].Program) {
+			return false
+		}
+	}
+	return reflect.DeepEqual(h.Config, back.Config)
 }
 
 // prove has an executable read a state, and returns what it says.
@@ -113,40 +148,70 @@ func prove(path string, args []string, state []byte) ([]byte, error) {
 // that failed, and then goes on as before.
 func (s *Supervisor) replaceSelf() {
 	s.log.Info("upgrading", "executable", s.executable)
-	s.quietReaders()
-	err := s.handOver()
-	if s.thaw(); err == nil {
-		err = errors.New("upgrade: it did not happen")
+	err := s.parkReaders()
+	if err == nil {
+		err = s.handOver()
 	}
+	s.thaw()
 	s.refuseUpgrade(err)
 	s.takePending()
 }
 
-// quietReaders ends all goroutines that read what lives say: what they have
-// taken from the kernel is brought to the loop, and the rest stays there.
-func (s *Supervisor) quietReaders() {
+// parkTimeout bounds the wait for a reader that passes on a line to somebody
+// who does not take it. The loop does nothing else meanwhile.
+const parkTimeout = time.Second
+
+// parkReaders brings all goroutines that read what lives say to a halt: what
+// they have taken from the kernel is brought to the loop, and the rest stays
+// there.
+func (s *Supervisor) parkReaders() error {
+	late := time.NewTimer(parkTimeout)
+	defer late.Stop()
 	for {
-		var open <-chan struct{}
+		reading := 0
 		for _, l := range s.lives {
 			l.interrupt()
 			for _, end := range l.ends {
 				select {
 				case <-end:
 				default:
-					open = end
+					reading++
 				}
 			}
 		}
-		if open == nil {
-			return
+		if reading <= len(s.parked) {
+			return nil
 		}
 		select {
-		case <-open:
+		case on := <-s.parking:
+			s.parked = append(s.parked, on)
 		case e := <-s.events:
 			s.step(e)
 		case call := <-s.calls:
 			call()
+		case <-late.C:
+			return errors.New("upgrade: nobody reads what the workers write")
 		}
+	}
+}
+
+// parks holds a reader that was interrupted until it may go on, and tells
+// whether it does.
+func (s *Supervisor) parks(l *life, err error) bool {
+	if !errors.Is(err, os.ErrDeadlineExceeded) {
+		return false
+	}
+	on := make(chan struct{})
+	select {
+	case s.parking <- on:
+	case <-l.ctx.Done():
+		return false
+	}
+	select {
+	case <-on:
+		return true
+	case <-l.ctx.Done():
+		return false
 	}
 }
 
@@ -174,6 +239,7 @@ func (s *Supervisor) handOver() error {
 		}
 	}
 	var err error
+	s.unguarded = true // by a guard that would be replaced
 	if s.retired, err = s.guard.HandOver(); err != nil {
 		return fmt.Errorf("upgrade: %w", err)
 	}
@@ -257,26 +323,38 @@ func (s *Supervisor) exec(file *os.File) error {
 	return fmt.Errorf("upgrade: execute %s: %w", s.executable, s.system.exec(s.executable, os.Args, env))
 }
 
-// thaw goes on where quietReaders and handOver have stopped.
+// thaw goes on where parkReaders and handOver have stopped, however far they
+// came.
 func (s *Supervisor) thaw() {
-	sys, err := s.boot()
-	if err != nil {
-		s.log.Error("watch processes", "err", err) // it could at the start
+	handed := false
+	for _, l := range s.lives {
+		handed = handed || l.handed != nil
+	}
+	if handed {
+		sys, err := s.boot()
+		if err != nil {
+			panic("supervisor: watch processes: " + err.Error()) // it could at the start; the guard goes on
+		}
+		sys.spare(s.system.spared())
+		s.system = sys
+	}
+	for _, l := range s.lives {
+		s.thawLife(l)
+	}
+	s.guardAnew()
+	for _, on := range s.parked {
+		close(on)
+	}
+	s.parked = nil
+}
+
+// guardAnew starts a guard in the place of one that was handed over.
+func (s *Supervisor) guardAnew() {
+	if !s.unguarded {
 		return
 	}
-	s.system = sys
 	s.startGuard()
 	for _, l := range s.lives {
-		if l.handed == nil {
-			continue
-		}
-		if l.process, err = s.system.adopt(*l.handed); err != nil {
-			s.log.Error("adopt", "worker", l.id.Worker(), "err", err)
-			continue
-		}
-		l.handed = nil
-		s.resumeReading(l)
-		s.attach(l)
 		s.guardAgain(l)
 	}
 	for _, p := range s.core.Snapshot().Programs {
@@ -287,7 +365,23 @@ func (s *Supervisor) thaw() {
 		}
 	}
 	guard.Retire(s.retired)
-	s.retired = guard.Handover{Pidfd: -1, Link: -1}
+	s.retired, s.unguarded = guard.Handover{Pidfd: -1, Link: -1}, false
+}
+
+// thawLife goes on with one life.
+func (s *Supervisor) thawLife(l *life) {
+	if h := l.handed; h != nil {
+		l.handed = nil
+		p, err := s.system.adopt(*h)
+		if err != nil {
+			s.log.Error("adopt", "worker", l.id.Worker(), "err", err)
+			s.queue = append(s.queue, pool.Gone{ID: l.id, Exit: pool.Exit{Code: -1}})
+			return
+		}
+		l.process = p
+		go s.watch(l, p, l.spokeEnd, l.said)
+	}
+	s.resumeReading(l)
 }
 
 func (s *Supervisor) resumeReading(l *life) {
