@@ -95,9 +95,10 @@ func (p *Pool) restore(e Start) {
 			}
 		}
 		if away && !pr.away() {
-			p.renew(pr) // what is started is what is there now
+			pr.renew() // what is started is what is there now
 		}
 	}
+	p.relate()
 }
 
 // restart takes the operator's Restart.

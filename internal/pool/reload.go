@@ -29,14 +29,15 @@ func (pr *program) advance() {
 	}
 }
 
-// renew makes a new generation of a program that has no lives.
-func (p *Pool) renew(pr *program) {
+// renew makes a new generation of a program that has no lives. Its relations may
+// be others then: the caller calls relate when it has renewed all it does, since
+// one may need what another one is only then.
+func (pr *program) renew() {
 	pr.remember(version{pr.generation, pr.Program})
 	pr.advance()
 	for _, s := range pr.slots {
 		s.generation = pr.generation
 	}
-	p.relate()
 }
 
 // fits tells whether the program can be again what it was: with the listeners
@@ -85,7 +86,7 @@ func (p *Pool) change(c *command, pr *program, n Program, roll bool) {
 		(leaving || roll) && pr.down() && !p.underWay(pr):
 		pr.next, pr.started = &n, false // nothing is there that a roll could replace
 		c.added = append(c.added, pr)
-		p.renew(pr)
+		pr.renew()
 	case leaving || roll:
 		pr.next, pr.Workers = &n, n.Workers
 		p.enroll(c, pr, false)

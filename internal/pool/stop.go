@@ -147,8 +147,9 @@ func (p *Pool) settleHeld(now time.Time) {
 		}
 	}
 	for _, pr := range renewed { // what is restarted is what is there now
-		p.renew(pr)
+		pr.renew()
 	}
+	p.relate()
 }
 
 // hold keeps a program, and all that depends on it, down until all are down.
