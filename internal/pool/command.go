@@ -291,7 +291,7 @@ func (pr *program) rests() string {
 func (p *Pool) concerns(c *command, pr *program) bool {
 	return c.program == pr || slices.Contains(c.held, pr) || slices.Contains(c.added, pr) ||
 		slices.ContainsFunc(p.rolls, func(r *roll) bool {
-			return (r.program == pr || p.rolls[0].program == pr) && slices.Contains(r.waiting, c)
+			return (r.program == pr || p.underWay(pr)) && slices.Contains(r.waiting, c)
 		})
 }
 
