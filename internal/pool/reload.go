@@ -35,6 +35,7 @@ func (pr *program) advance() {
 func (pr *program) renew() {
 	pr.remember(version{pr.generation, pr.Program})
 	pr.advance()
+	pr.before = nil // and not before the lives of that are gone
 	for _, s := range pr.slots {
 		s.generation = pr.generation
 	}

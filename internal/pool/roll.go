@@ -353,7 +353,6 @@ func (p *Pool) abandon(pr *program, why string) {
 			if !r.back && !r.rollback {
 				pr.remember(*r.undo)
 			}
-			pr.before = nil
 		}
 		for _, c := range r.waiting {
 			if slices.Contains(p.commands, c) {
