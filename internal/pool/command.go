@@ -95,9 +95,10 @@ func (p *Pool) restore(e Start) {
 			}
 		}
 		if away && !pr.away() {
-			p.renew(pr) // what is started is what is there now
+			pr.renew() // what is started is what is there now
 		}
 	}
+	p.relate()
 }
 
 // restart takes the operator's Restart.
@@ -112,7 +113,7 @@ func (p *Pool) restart(e Restart) {
 	}
 	var programs []*program
 	for _, pr := range p.programs {
-		if c.program == pr || c.program == nil && len(pr.Listeners) > 0 && !pr.removed {
+		if c.own(pr) && !pr.removed {
 			programs = append(programs, pr)
 		}
 	}
@@ -137,6 +138,19 @@ func (p *Pool) restart(e Restart) {
 			p.enroll(c, pr, false)
 		}
 	}
+}
+
+// own tells whether a restart is of the program, and not only because it
+// depends on another.
+func (c *command) own(pr *program) bool {
+	return c.program == pr || c.program == nil && len(pr.Listeners) > 0
+}
+
+// passes tells whether a hard restart does without a program that depends on
+// its own: the operator has stopped that, or what it needs of those.
+func (c *command) passes(pr *program) bool {
+	need := pr.stopped()
+	return c.kind == cmdHard && need != nil && !c.own(pr) && !c.own(need) && slices.Contains(c.held, need)
 }
 
 func inUseText(d, pr *program) string {
@@ -245,7 +259,7 @@ func (p *Pool) settleCommands() {
 func (p *Pool) stranded(c *command) bool {
 	for _, pr := range p.programs {
 		need := pr.stopped()
-		if need == nil || !p.concerns(c, pr) || need == pr && (c.kind == cmdScale || c.kind == cmdReload) {
+		if need == nil || !p.concerns(c, pr) || c.passes(pr) || need == pr && (c.kind == cmdScale || c.kind == cmdReload) {
 			continue
 		}
 		v := Verdict{Outcome: Refused, Text: fmt.Sprintf("%s depends on %s, which %s; start it first", pr.Name, need.Name, need.rests())}
@@ -290,7 +304,7 @@ func (pr *program) rests() string {
 func (p *Pool) concerns(c *command, pr *program) bool {
 	return c.program == pr || slices.Contains(c.held, pr) || slices.Contains(c.added, pr) ||
 		slices.ContainsFunc(p.rolls, func(r *roll) bool {
-			return (r.program == pr || p.rolls[0].program == pr) && slices.Contains(r.waiting, c)
+			return (r.program == pr || p.underWay(pr)) && slices.Contains(r.waiting, c)
 		})
 }
 
@@ -300,7 +314,9 @@ func (p *Pool) reached(c *command) bool {
 		return c.rolls == 0
 	case cmdHard:
 		// What depends on the program is started again too.
-		return !slices.ContainsFunc(p.programs, func(pr *program) bool { return slices.Contains(c.held, pr) && (pr.held || !c.settled(pr)) })
+		return !slices.ContainsFunc(p.programs, func(pr *program) bool {
+			return slices.Contains(c.held, pr) && (pr.held || !c.settled(pr)) && !c.passes(pr)
+		})
 	case cmdStart:
 		// One that cannot arrive any more ends the waiting for the others.
 		return p.each(c, func(pr *program, s *slot) bool { return s.n >= pr.wanted || c.arrived(s) }) || c.verdict.Outcome != Done

@@ -93,6 +93,7 @@ func faultsOfRolls() []fault {
 		{"roll.go", "if r.back {\n", "if false {\n", "going back goes back again"},
 		{"roll.go", "c.rolls--\n", "", "restart gets no reply"},
 		{"roll.go", `!r.began && r.program == pr`, `r.program == pr`, "a restart during a roll is taken for done with it"},
+		{"roll.go", `r.began || !r.program.held && r.program.started })`, `true })`, "what is not up is rolled, and goes back to what never was up"},
 		{"roll.go", `return !s.busy() //`, `return true //`, "with max_surge 0 the new life starts beside the old one"},
 	}
 }
@@ -168,8 +169,9 @@ func faultsOfReloads() []fault {
 	return []fault{
 		{"reload.go", `roll = roll || pr.next != nil || pr.behind`, `roll = roll || pr.behind`, "what waits for its roll holds before it"},
 		{"reload.go", `roll = roll || pr.next != nil || pr.behind`, `roll = roll || pr.next != nil`, "what was rolled back holds without a roll"},
+		{"reload.go", `pr.added && !pr.started && !pr.serves()`, `false`, "what was never up is not corrected before it is"},
 		{"reload.go", `pr.next, pr.Workers = &n, n.Workers`, `pr.Workers = n.Workers`, "a reload rolls to what there was"},
-		{"reload.go", `(leaving || roll) && pr.down() && !p.underWay(pr):`, `false:`, "what has no lives waits for a roll"},
+		{"reload.go", `(leaving || roll) && pr.down() && !p.underWay(pr),`, `false,`, "what has no lives waits for a roll"},
 		{"reload.go", `slices.Contains(d.needs, pr) && !d.goes()`, `false`, "what a program needs again is taken from it"},
 		{"reload.go", `if !pr.goes() || slices.ContainsFunc(pr.dependants, func(d *program) bool { return !d.down() }) {`, `if !pr.goes() {`, "what is removed ends under its users"},
 		{"reload.go", "		p.rolls[0].undo.program, *pr.before = n, n\n", "		_ = n\n", "a setting is lost when a restart fails"},
@@ -185,7 +187,7 @@ func faultsOfReloads() []fault {
 		{"listener.go", `!(p.phase == Stopping && pr.down())`, `!pr.down()`, "a listener is closed while its program waits"},
 		{"take.go", `if l.state == LifeDraining && pr.Gated {`, `if l.state == LifeDraining && !pr.Gated {`, "no gate is asked"},
 		{"take.go", `if l.step != asked || !l.hold {`, `if l.step != asked || !pr.Gated {`, "who holds when its gate is taken away is held for ever"},
-		{"command.go", `(r.program == pr || p.rolls[0].program == pr)`, `(r.program == pr)`, "a command waits behind a roll that cannot go on"},
+		{"command.go", `(r.program == pr || p.underWay(pr))`, `(r.program == pr)`, "a command waits behind a roll that cannot go on"},
 		{"command.go", `c.program == nil || c.program.removed && k != cmdStop`, `c.program == nil`, "what is removed is restarted"},
 	}
 }

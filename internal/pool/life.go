@@ -71,6 +71,7 @@ type life struct {
 	exit       Exit          // once it is gone
 	step       step
 	reason     Reason
+	stopSignal int      // of the program when it was spawned
 	channel    bool     // it said Hello
 	hold       bool     // it was asked to wait for Quit when it has drained
 	listens    []string // the listeners it was given
@@ -219,7 +220,7 @@ func (p *Pool) cutNow(now time.Time, pr *program, l *life) {
 // verdict judges how a life ended.
 func (p *Pool) verdict(pr *program, l *life, e Exit) Verdict {
 	v := Verdict{Life: l.id}
-	clean := l.drained || e == Exit{} || e.Signal == pr.StopSignal || e.Code == 128+pr.StopSignal
+	clean := l.drained || e == Exit{} || e.Signal == l.stopSignal || e.Code == 128+l.stopSignal
 	switch {
 	case l.killed:
 		v.Outcome, v.Text = Died, fmt.Sprintf("%s was killed: %s", l.id.Worker(), l.why)

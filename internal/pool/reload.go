@@ -29,14 +29,16 @@ func (pr *program) advance() {
 	}
 }
 
-// renew makes a new generation of a program that has no lives.
-func (p *Pool) renew(pr *program) {
+// renew makes a new generation of a program that has no lives. Its relations may
+// be others then: the caller calls relate when it has renewed all it does, since
+// one may need what another one is only then.
+func (pr *program) renew() {
 	pr.remember(version{pr.generation, pr.Program})
 	pr.advance()
+	pr.before = nil // and not before the lives of that are gone
 	for _, s := range pr.slots {
 		s.generation = pr.generation
 	}
-	p.relate()
 }
 
 // fits tells whether the program can be again what it was: with the listeners
@@ -69,23 +71,25 @@ func (p *Pool) reload(now time.Time, e Reload) {
 		if n.Workers != pr.Workers && pr.neededBy(func(s *slot) bool { return s.n >= n.Workers }) == nil {
 			p.resize(now, pr, n.Workers)
 		}
-		p.change(c, pr, n, slices.Contains(e.Roll, n.Name))
+		p.change(now, c, pr, n, slices.Contains(e.Roll, n.Name))
 	}
 	p.relate()
 }
 
 // change takes in what the configuration says now of a program.
-func (p *Pool) change(c *command, pr *program, n Program, roll bool) {
+func (p *Pool) change(now time.Time, c *command, pr *program, n Program, roll bool) {
 	leaving := pr.removed
 	// What only a roll may change has not been rolled yet, or was rolled back.
 	roll = roll || pr.next != nil || pr.behind
 	pr.removed, pr.ending = false, false
 	switch {
 	case leaving && pr.started && !slices.ContainsFunc(pr.slots, func(s *slot) bool { return s.current() != nil }),
-		(leaving || roll) && pr.down() && !p.underWay(pr):
+		(leaving || roll) && pr.down() && !p.underWay(pr),
+		(leaving || roll) && pr.vain():
+		p.giveUp(now, pr)
 		pr.next, pr.started = &n, false // nothing is there that a roll could replace
 		c.added = append(c.added, pr)
-		p.renew(pr)
+		pr.renew()
 	case leaving || roll:
 		pr.next, pr.Workers = &n, n.Workers
 		p.enroll(c, pr, false)
@@ -93,6 +97,25 @@ func (p *Pool) change(c *command, pr *program, n Program, roll bool) {
 		pr.Program = n
 		if p.underWay(pr) && p.rolls[0].same { // it holds for the lives before too
 			p.rolls[0].undo.program, *pr.before = n, n
+		}
+	}
+}
+
+// vain tells whether the program was added by a reload and has only lives that
+// serve nobody yet. A roll would wait for it to come up, and go back to what
+// never did.
+func (pr *program) vain() bool { return pr.added && !pr.started && !pr.serves() }
+
+// giveUp ends what a program that was added and never up has tried so far: what
+// it is from now on is tried as if it were the first.
+func (p *Pool) giveUp(now time.Time, pr *program) {
+	if !pr.added {
+		return
+	}
+	for _, s := range pr.slots {
+		s.failed, s.ended, s.retry, s.crashes = false, false, time.Time{}, nil
+		for _, l := range s.lives {
+			p.drain(now, pr, l, ForRoll, l.forRoll())
 		}
 	}
 }

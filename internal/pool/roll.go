@@ -66,8 +66,8 @@ func (p *Pool) enroll(c *command, pr *program, rollback bool) {
 // settleRolls moves the roll under way forward, and begins the next.
 func (p *Pool) settleRolls(now time.Time) {
 	for p.dropRefused(); len(p.rolls) > 0; p.dropRefused() {
-		r := p.rolls[0]
-		if r.program.held || !r.program.started {
+		r := p.nextRoll()
+		if r == nil {
 			return
 		}
 		if !r.began {
@@ -89,6 +89,19 @@ func (p *Pool) settleRolls(now time.Time) {
 		p.rolls = p.rolls[1:]
 		p.endRoll(r)
 	}
+}
+
+// nextRoll puts the roll that goes on first, and returns it; or nil. A program
+// that is not up is not rolled, and the others do not wait for it: it may never
+// come up.
+func (p *Pool) nextRoll() *roll {
+	i := slices.IndexFunc(p.rolls, func(r *roll) bool { return r.began || !r.program.held && r.program.started })
+	if i < 0 {
+		return nil
+	}
+	r := p.rolls[i]
+	p.rolls = slices.Insert(slices.Delete(p.rolls, i, i+1), 0, r)
+	return r
 }
 
 // dropRefused forgets rolls that have not begun and of which all who asked for
@@ -340,7 +353,6 @@ func (p *Pool) abandon(pr *program, why string) {
 			if !r.back && !r.rollback {
 				pr.remember(*r.undo)
 			}
-			pr.before = nil
 		}
 		for _, c := range r.waiting {
 			if slices.Contains(p.commands, c) {

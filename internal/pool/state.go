@@ -1,6 +1,7 @@
 package pool
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"slices"
@@ -66,6 +67,7 @@ type LifeState struct {
 	Hung                            bool
 	Step                            string
 	Reason                          Reason
+	StopSignal                      int // 0: that of the program
 	Channel, Hold                   bool
 	Listens, Closed                 []string
 	Drained, Exited, Served, Killed bool
@@ -154,7 +156,7 @@ func (s *slot) save() SlotState {
 		out.Lives = append(out.Lives, LifeState{
 			ID: l.id, Generation: l.generation, State: l.state, Since: l.since, Deadline: l.deadline,
 			Proven: l.proven, Retire: l.retire, Silent: l.silent, Watch: l.watch, Worn: l.worn, Hung: l.hung,
-			Step: string(l.step), Reason: l.reason, Channel: l.channel, Hold: l.hold, Listens: l.listens, Closed: slices.Clone(l.closed),
+			Step: string(l.step), Reason: l.reason, StopSignal: l.stopSignal, Channel: l.channel, Hold: l.hold, Listens: l.listens, Closed: slices.Clone(l.closed),
 			Drained: l.drained, Exited: l.exited, Served: l.served, Killed: l.killed,
 			Cut: l.cut, GateShut: l.gateShut, Why: l.why,
 		})
@@ -242,6 +244,8 @@ func (s ProgramState) restore() (*program, error) {
 			if !slices.Contains(States(), ls.State) || ls.ID.Program != s.Name || ls.ID.Slot != n {
 				return nil, fmt.Errorf("restore state: life %s is %q in slot %s.%d", ls.ID, ls.State, s.Name, n)
 			}
+			// Builds before did not write it.
+			ls.StopSignal = cmp.Or(ls.StopSignal, s.StopSignal)
 			sl.lives = append(sl.lives, ls.restore())
 		}
 		pr.slots = append(pr.slots, sl)
@@ -253,7 +257,7 @@ func (s LifeState) restore() *life {
 	return &life{
 		id: s.ID, generation: s.Generation, state: s.State, since: s.Since, deadline: s.Deadline,
 		proven: s.Proven, retire: s.Retire, silent: s.Silent, watch: s.Watch, worn: s.Worn, hung: s.Hung,
-		step: step(s.Step), reason: s.Reason, channel: s.Channel, hold: s.Hold, listens: s.Listens, closed: s.Closed,
+		step: step(s.Step), reason: s.Reason, stopSignal: s.StopSignal, channel: s.Channel, hold: s.Hold, listens: s.Listens, closed: s.Closed,
 		drained: s.Drained, exited: s.Exited, served: s.Served, killed: s.Killed,
 		cut: s.Cut, gateShut: s.GateShut, why: s.Why,
 	}

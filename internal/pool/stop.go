@@ -147,14 +147,17 @@ func (p *Pool) settleHeld(now time.Time) {
 		}
 	}
 	for _, pr := range renewed { // what is restarted is what is there now
-		p.renew(pr)
+		pr.renew()
 	}
+	p.relate()
 }
 
 // hold keeps a program, and all that depends on it, down until all are down.
 func (p *Pool) hold(c *command, pr *program) {
 	pr.held = true
-	c.held = append(c.held, pr)
+	if c.own(pr) || !pr.down() || pr.stopped() == nil { // else it was down before, and stays so
+		c.held = append(c.held, pr)
+	}
 	p.abandon(pr, "overtaken by a hard restart")
 	for _, s := range pr.slots {
 		s.generation = pr.generation // all come back alike

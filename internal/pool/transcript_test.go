@@ -120,6 +120,8 @@ func (s *stage) parseProgram(words []string) Program {
 			p.MaxSurge = s.number(value)
 		case "max_draining":
 			p.MaxDraining = s.number(value)
+		case "stop_signal":
+			p.StopSignal = s.number(value)
 		case "restart":
 			p.Restart = RestartPolicy(value)
 		case "min_uptime":
