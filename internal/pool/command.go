@@ -39,7 +39,7 @@ func (p *Pool) command(token int, k kind, name string, n int) *command {
 		return c
 	}
 	c.program = p.program(name)
-	if c.program == nil || c.program.removed && k != cmdStop {
+	if c.program == nil || c.program.goes() && k != cmdStop {
 		p.reply(c, Verdict{Outcome: NoSuch, Text: "no program named " + name})
 		return nil
 	}
@@ -74,7 +74,7 @@ func (p *Pool) refuse(c *command) bool {
 	if c != nil && p.phase == Stopping {
 		p.answer(c, Verdict{Outcome: Refused, Text: "stopping"})
 	}
-	if c != nil && p.phase != Stopping && c.program != nil && c.program.removed {
+	if c != nil && p.phase != Stopping && c.program != nil && c.program.goes() {
 		p.answer(c, Verdict{Outcome: Refused, Text: c.program.Name + " was " + removedWhy})
 		return true
 	}
@@ -113,7 +113,7 @@ func (p *Pool) restart(e Restart) {
 	}
 	var programs []*program
 	for _, pr := range p.programs {
-		if c.own(pr) && !pr.removed {
+		if c.own(pr) && !pr.goes() {
 			programs = append(programs, pr)
 		}
 	}

@@ -188,7 +188,7 @@ func faultsOfReloads() []fault {
 		{"take.go", `if l.state == LifeDraining && pr.Gated {`, `if l.state == LifeDraining && !pr.Gated {`, "no gate is asked"},
 		{"take.go", `if l.step != asked || !l.hold {`, `if l.step != asked || !pr.Gated {`, "who holds when its gate is taken away is held for ever"},
 		{"command.go", `(r.program == pr || p.underWay(pr))`, `(r.program == pr)`, "a command waits behind a roll that cannot go on"},
-		{"command.go", `c.program == nil || c.program.removed && k != cmdStop`, `c.program == nil`, "what is removed is restarted"},
+		{"command.go", `c.program == nil || c.program.goes() && k != cmdStop`, `c.program == nil`, "what is removed is restarted"},
 	}
 }
 

@@ -78,7 +78,7 @@ func (p *Pool) reload(now time.Time, e Reload) {
 
 // change takes in what the configuration says now of a program.
 func (p *Pool) change(now time.Time, c *command, pr *program, n Program, roll bool) {
-	leaving := pr.removed
+	leaving := pr.goes()
 	// What only a roll may change has not been rolled yet, or was rolled back.
 	roll = roll || pr.next != nil || pr.behind
 	pr.removed, pr.ending = false, false

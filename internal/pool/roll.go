@@ -150,6 +150,7 @@ func (p *Pool) endRoll(r *roll) {
 	if r.undo != nil {
 		if !r.back && !r.rollback {
 			r.program.remember(*r.undo)
+			r.program.behind = false // whoever asked for it wants what there is
 		}
 		r.program.before = nil
 		p.relate()
