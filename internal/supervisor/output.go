@@ -97,7 +97,7 @@ func (s *Supervisor) follow(l *life, st *stream) <-chan struct{} {
 			if errors.Is(err, os.ErrDeadlineExceeded) {
 				st.part, part = line, line
 			}
-			if s.parks(l, err) {
+			if s.parks(l, end, err) {
 				continue
 			}
 			if line != "" {

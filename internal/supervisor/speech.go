@@ -15,7 +15,7 @@ func (s *Supervisor) listen(l *life) <-chan struct{} {
 		defer close(end)
 		for {
 			m, err := l.channel.Receive()
-			if s.parks(l, err) {
+			if s.parks(l, end, err) {
 				continue
 			}
 			if err != nil {
@@ -62,7 +62,7 @@ func (s *Supervisor) hear(l *life) <-chan struct{} {
 		buf := make([]byte, 4096) // systemd's own limit of a datagram
 		for {
 			n, err := l.notify.Read(buf)
-			if s.parks(l, err) {
+			if s.parks(l, end, err) {
 				continue
 			}
 			if err != nil {

@@ -94,15 +94,15 @@ type Supervisor struct {
 	executable string
 	control    *control.Server // nil: none
 	signals    chan os.Signal
-	pending    []syscall.Signal   // that came before the loop began
-	trimmer    *time.Timer        // nil: nothing was to be given back yet
-	parking    chan chan struct{} // readers that have come to a halt; each goes on when its channel is closed
-	parked     []chan struct{}
-	unguarded  bool           // the guard has been handed over
-	upgrade    *upgrade       // nil: none is wanted
-	upgrades   int            // how many there have been
-	inherited  *handover      // nil: it was started afresh
-	retired    guard.Handover // the guard that was, while another executable is about to take over
+	pending    []syscall.Signal                  // that came before the loop began
+	trimmer    *time.Timer                       // nil: nothing was to be given back yet
+	parking    chan halted                       // readers come to a halt
+	parked     map[<-chan struct{}]chan struct{} // that have, by their ends
+	unguarded  bool                              // the guard has been handed over
+	upgrade    *upgrade                          // nil: none is wanted
+	upgrades   int                               // how many there have been
+	inherited  *handover                         // nil: it was started afresh
+	retired    guard.Handover                    // the guard that was, while another executable is about to take over
 
 	report *Report // set when all has ended
 }
@@ -130,7 +130,8 @@ func New(c Config, o Options) (*Supervisor, error) {
 		events:    make(chan pool.Event),
 		calls:     make(chan func()),
 		done:      make(chan struct{}),
-		parking:   make(chan chan struct{}),
+		parking:   make(chan halted),
+		parked:    make(map[<-chan struct{}]chan struct{}),
 		loading:   make(chan struct{}, 1),
 		retired:   guard.Handover{Pidfd: -1, Link: -1},
 		lives:     make(map[pool.ID]*life),

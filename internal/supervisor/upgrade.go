@@ -159,7 +159,7 @@ func (s *Supervisor) replaceSelf() {
 
 // parkTimeout bounds the wait for a reader that passes on a line to somebody
 // who does not take it. The loop does nothing else meanwhile.
-const parkTimeout = time.Second
+const parkTimeout = 5 * time.Second
 
 // parkReaders brings all goroutines that read what lives say to a halt: what
 // they have taken from the kernel is brought to the loop, and the rest stays
@@ -168,23 +168,28 @@ func (s *Supervisor) parkReaders() error {
 	late := time.NewTimer(parkTimeout)
 	defer late.Stop()
 	for {
-		reading := 0
+		reading := false
 		for _, l := range s.lives {
 			l.interrupt()
 			for _, end := range l.ends {
 				select {
 				case <-end:
 				default:
-					reading++
+					reading = reading || s.parked[end] == nil
 				}
 			}
 		}
-		if reading <= len(s.parked) {
+		if !reading {
 			return nil
 		}
 		select {
-		case on := <-s.parking:
-			s.parked = append(s.parked, on)
+		case r := <-s.parking:
+			s.parked[r.end] = r.on
+		case sig := <-s.signals:
+			s.pending = append(s.pending, sig.(syscall.Signal))
+			if sig == syscall.SIGTERM || sig == syscall.SIGINT || sig == syscall.SIGQUIT {
+				return errors.New("upgrade: told to stop")
+			}
 		case e := <-s.events:
 			s.step(e)
 		case call := <-s.calls:
@@ -195,15 +200,21 @@ func (s *Supervisor) parkReaders() error {
 	}
 }
 
+// A halted reader goes on when on is closed; end is closed when it has ended.
+type halted struct {
+	end <-chan struct{}
+	on  chan struct{}
+}
+
 // parks holds a reader that was interrupted until it may go on, and tells
 // whether it does.
-func (s *Supervisor) parks(l *life, err error) bool {
+func (s *Supervisor) parks(l *life, end <-chan struct{}, err error) bool {
 	if !errors.Is(err, os.ErrDeadlineExceeded) {
 		return false
 	}
 	on := make(chan struct{})
 	select {
-	case s.parking <- on:
+	case s.parking <- halted{end, on}:
 	case <-l.ctx.Done():
 		return false
 	}
@@ -345,7 +356,7 @@ func (s *Supervisor) thaw() {
 	for _, on := range s.parked {
 		close(on)
 	}
-	s.parked = nil
+	clear(s.parked)
 }
 
 // guardAnew starts a guard in the place of one that was handed over.
