@@ -3,6 +3,7 @@ package wire
 import (
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"sync"
@@ -17,6 +18,7 @@ type Channel struct {
 	conn *net.UnixConn
 	send sync.Mutex // orders messages that are sent in pages
 	buf  []byte
+	oob  []byte
 }
 
 // OpenChannel takes over the descriptor of an end. The descriptor is closed,
@@ -36,7 +38,7 @@ func OpenChannel(fd int) (*Channel, error) {
 		c.Close()
 		return nil, fmt.Errorf("open channel: descriptor %d is a %T, not a unix socket", fd, c)
 	}
-	return &Channel{conn: u, buf: make([]byte, MaxMessage+1)}, nil
+	return &Channel{conn: u, buf: make([]byte, MaxMessage+1), oob: make([]byte, syscall.CmsgSpace(4))}, nil
 }
 
 // Send writes the messages one after the other, with no other sender's between
@@ -52,7 +54,11 @@ func (c *Channel) Send(messages ...Message) error {
 		if err := c.conn.SetWriteDeadline(time.Now().Add(sendTimeout)); err != nil {
 			return fmt.Errorf("send message: %w", err)
 		}
-		if _, err := c.conn.Write(b); err != nil {
+		var rights []byte
+		if m.Peer != nil {
+			rights = syscall.UnixRights(m.Peer.FD)
+		}
+		if _, _, err := c.conn.WriteMsgUnix(b, rights, nil); err != nil {
 			return fmt.Errorf("send message: %w", err)
 		}
 	}
@@ -63,23 +69,54 @@ const sendTimeout = time.Second
 
 // Receive waits for the next message. io.EOF: the peer is gone. A datagram
 // that cannot be read is passed over: one bad message must not end a channel.
+// So is a Peer without its descriptor, which the kernel drops where there is no
+// room for it; a descriptor that comes with anything else is closed.
 func (c *Channel) Receive() (Message, error) {
 	for {
-		n, err := c.conn.Read(c.buf)
+		n, oobn, _, _, err := c.conn.ReadMsgUnix(c.buf, c.oob)
 		if errors.Is(err, syscall.ECONNRESET) {
 			// A peer that ended with messages of ours unread: reported once,
 			// and ahead of its last words, which are still to be read.
 			continue
 		}
+		if errors.Is(err, io.EOF) {
+			return Message{}, io.EOF
+		}
 		if err != nil {
 			return Message{}, err
 		}
+		fds := descriptors(c.oob[:oobn])
 		m, err := Decode(c.buf[:n])
-		if err != nil {
-			continue
+		if err == nil && m.Peer != nil && len(fds) == 1 {
+			m.Peer.FD = fds[0]
+			return m, nil
 		}
-		return m, nil
+		for _, fd := range fds {
+			_ = syscall.Close(fd)
+		}
+		if err == nil && m.Peer == nil {
+			return m, nil
+		}
 	}
+}
+
+// descriptors returns those that came beside a message, which are close-on-exec:
+// net asks the kernel for that.
+func descriptors(oob []byte) []int {
+	var all []int
+	if len(oob) == 0 {
+		return nil
+	}
+	messages, err := syscall.ParseSocketControlMessage(oob)
+	if err != nil {
+		return nil
+	}
+	for _, m := range messages {
+		if fds, err := syscall.ParseUnixRights(&m); err == nil {
+			all = append(all, fds...)
+		}
+	}
+	return all
 }
 
 // SyscallConn gives access to the descriptor, as syscall.Conn.

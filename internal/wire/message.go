@@ -17,6 +17,7 @@ type Message struct {
 	List  *List     `json:"list,omitempty"`
 	Quit  *Quit     `json:"quit,omitempty"`
 	Cut   *CutOrder `json:"cut,omitempty"`
+	Peer  *Peer     `json:"peer,omitempty"`
 
 	// Up, worker to supervisor.
 	Hello    *Hello    `json:"hello,omitempty"`
@@ -25,6 +26,7 @@ type Message struct {
 	Worn     *Worn     `json:"worn,omitempty"`
 	Inflight *Inflight `json:"inflight,omitempty"`
 	Drained  *Drained  `json:"drained,omitempty"`
+	Lost     *Lost     `json:"lost,omitempty"`
 }
 
 // The reasons for a drain.
@@ -41,6 +43,9 @@ type Drain struct {
 	Policy  Policy        `json:"policy,omitempty"`
 	// Hold: when drained, report it and wait for Quit: a gate is asked first.
 	Hold bool `json:"hold,omitempty"`
+	// Move: siblings are there, or on their way, to take connections over: each
+	// is announced by a Peer. Their clients need not be asked to go.
+	Move bool `json:"move,omitempty"`
 
 	UnwindTimeout   time.Duration `json:"unwind_timeout,omitempty"`
 	FreshGrace      time.Duration `json:"fresh_grace,omitempty"`
@@ -53,6 +58,28 @@ type Drain struct {
 type List struct {
 	Request int `json:"request"`
 	Max     int `json:"max"`
+}
+
+// FeatureMove, in Hello: the worker hands connections to siblings, and takes
+// theirs.
+const FeatureMove = "move"
+
+// Peer joins two workers of a program: it carries one end of a pair, on which
+// connections go from one that drains to one that serves on.
+type Peer struct {
+	Worker string `json:"worker"` // the other one, "web.2"
+	Life   int    `json:"life"`   // of it
+	Offer  bool   `json:"offer"`  // this end gives; else it takes
+	// FD is the descriptor of the end, which travels beside the message. Send
+	// leaves it to its caller, who closes it; it is whose who has received it.
+	FD int `json:"-"`
+}
+
+// Lost says that a Peer's pair has ended. If the peer lives, it can be joined
+// anew.
+type Lost struct {
+	Worker string `json:"worker"`
+	Life   int    `json:"life"`
 }
 
 // Quit lets a drained worker that holds go.
@@ -110,6 +137,7 @@ type Inflight struct {
 // status of the process means nothing. More: the next message continues Cut.
 type Drained struct {
 	Finished int         `json:"finished"`
+	Moved    int         `json:"moved,omitempty"` // connections that siblings have taken
 	Cut      []Operation `json:"cut,omitempty"`
 	More     bool        `json:"more,omitempty"`
 }

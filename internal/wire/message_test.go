@@ -17,17 +17,19 @@ func everyMessage() []Message {
 	return []Message{
 		{Drain: &Drain{
 			Reason: ReasonRoll, Timeout: 25 * time.Second, Policy: WaitCritical, Hold: true,
-			UnwindTimeout: 1, FreshGrace: 2, ExpendableGrace: 3, StallTimeout: 4,
+			Move: true, UnwindTimeout: 1, FreshGrace: 2, ExpendableGrace: 3, StallTimeout: 4,
 		}},
 		{List: &List{Request: 3, Max: 10}},
 		{Quit: &Quit{}},
 		{Cut: &CutOrder{}},
+		{Peer: &Peer{Worker: "web.2", Life: 7, Offer: true}},
 		{Hello: &Hello{Package: "v1.2.3", Features: []string{"move"}}},
 		{Ready: &Ready{}},
 		{Closed: &Closed{Listeners: []string{"web", "admin"}}},
 		{Worn: &Worn{Served: 1000}},
 		{Inflight: &Inflight{Request: 3, Critical: 1, Expendable: 2, Idle: 3, Left: time.Minute, Served: 1 << 40, Operations: ops, More: true}},
-		{Drained: &Drained{Finished: 9, Cut: ops, More: true}},
+		{Lost: &Lost{Worker: "web.2", Life: 7}},
+		{Drained: &Drained{Finished: 9, Moved: 8, Cut: ops, More: true}},
 	}
 }
 
