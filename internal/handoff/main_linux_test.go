@@ -26,6 +26,12 @@ func TestMain(m *testing.M) {
 		playSender(step)
 	case "short":
 		playShort()
+	case "station":
+		playStation()
+	case "clients":
+		playClients(step)
+	case "holder":
+		playHolder()
 	}
 }
 
@@ -34,14 +40,14 @@ const limit = 20 * time.Second
 
 // A process is the other side, a real one.
 type process struct {
-	t   *testing.T
+	t   testing.TB
 	cmd *exec.Cmd
 	out *bufio.Reader
 	in  io.WriteCloser
 }
 
 // start runs a role. The descriptors are its 3, 4, ...; ours are closed.
-func start(t *testing.T, role, step string, fds ...int) *process {
+func start(t testing.TB, role, step string, fds ...int) *process {
 	t.Helper()
 	cmd := exec.Command(os.Args[0])
 	cmd.Env = append(os.Environ(), "HANDOFF_ROLE="+role, "HANDOFF_STEP="+step)
