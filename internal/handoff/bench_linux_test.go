@@ -7,7 +7,9 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
+	"time"
 )
 
 // playHolder adopts whatever comes.
@@ -67,6 +69,7 @@ func BenchmarkMove(b *testing.B) {
 		must(b, err)
 		conns = append(conns, c)
 	}
+	before := used()
 	b.ResetTimer()
 	var all sync.WaitGroup
 	for _, c := range conns {
@@ -79,4 +82,34 @@ func BenchmarkMove(b *testing.B) {
 	}
 	all.Wait()
 	b.StopTimer()
+	spent := used() - before
+	p.kill()
+	child := p.cmd.ProcessState.UserTime() + p.cmd.ProcessState.SystemTime()
+	b.ReportMetric(float64(spent.Microseconds())/float64(b.N), "sender-cpu-us/op")
+	b.ReportMetric(float64(child.Microseconds())/float64(b.N), "receiver-cpu-us/op")
+}
+
+// used is the time of all CPUs that this process has taken.
+func used() time.Duration {
+	var u syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
+		return 0
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
+}
+
+func BenchmarkMessage(b *testing.B) {
+	for _, m := range []message{
+		{Op: opOffer, ID: 1234, Ticket: &Ticket{Listener: "web", Method: "GET", Idle: 123456789}, Marks: &marks{In: 123456, Out: 1234567}},
+		{Op: opCommit, ID: 1234},
+	} {
+		b.Run(string(m.Op), func(b *testing.B) {
+			for b.Loop() {
+				bytes, err := encode(m)
+				must(b, err)
+				_, err = decode(bytes)
+				must(b, err)
+			}
+		})
+	}
 }

@@ -167,6 +167,8 @@ type adopted struct {
 	tickets chan Ticket
 	refuse  func(Ticket) bool // at OFFER; nil: never
 	late    atomic.Bool       // refuse at COMMIT
+
+	entered, leave chan bool // if not nil: Adopt was called; it may go on
 }
 
 func newAdopted() *adopted {
@@ -178,6 +180,10 @@ func (a *adopted) Accepts(t Ticket) bool { return a.refuse == nil || !a.refuse(t
 func (a *adopted) Adopt(c net.Conn, t Ticket) bool {
 	if a.late.Load() {
 		return false
+	}
+	if a.entered != nil {
+		a.entered <- true
+		<-a.leave
 	}
 	a.tickets <- t
 	a.conns <- c

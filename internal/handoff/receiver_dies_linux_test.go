@@ -74,7 +74,6 @@ func TestReceiverIsKilled(t *testing.T) {
 			t.Run(fmt.Sprintf("%s, stopped %v", c.step, stopped), func(t *testing.T) {
 				noneLeft(t)
 				s, end, lost := newSender(t)
-				s.within = limit // the end of the peer is all that happens
 				p := start(t, "receiver", c.step, end)
 				p.expect("started")
 				client, server := connect(t)
@@ -148,6 +147,7 @@ func TestReceiverIsStopped(t *testing.T) {
 	for _, step := range []string{"ack", "commit"} {
 		t.Run(step, func(t *testing.T) {
 			s, end, _ := newSender(t)
+			s.within = time.Second // it must come that far
 			p := start(t, "receiver", step, end)
 			p.expect("started")
 			_, server := connect(t)

@@ -18,6 +18,7 @@ func newSender(t *testing.T) (s *Sender, end int, lost chan string) {
 	t.Helper()
 	lost = make(chan string, 10)
 	s = NewSender(func(peer string) { lost <- peer })
+	s.within = limit // a test that wants silence noticed says so
 	t.Cleanup(func() { s.Close() })
 	return s, join(t, s, "a"), lost
 }
@@ -179,7 +180,7 @@ func TestLateAck(t *testing.T) {
 func TestNextPeerIsToldOfACopy(t *testing.T) {
 	noneLeft(t)
 	s, end, _ := newSender(t)
-	s.within = 100 * time.Millisecond
+	s.within = time.Second
 	quiet := newScript(t, end)
 	r, a := newReceiver(t)
 	must(t, r.Add("s", join(t, s, "willing")))
@@ -366,6 +367,45 @@ func TestUnsentAbort(t *testing.T) {
 	must(t, wait(t, closed))
 }
 
+// An offer for which the kernel has no room waits like one beyond the window.
+func TestFullBuffer(t *testing.T) {
+	noneLeft(t)
+	s, end, _ := newSender(t)
+	s.mu.Lock()
+	l := s.peers[0].link
+	s.mu.Unlock()
+	must(t, l.raw.Control(func(fd uintptr) { must(t, unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_SNDBUF, 1)) }))
+	var results []chan error
+	for range 40 {
+		_, server := connect(t)
+		results = append(results, send(s, server))
+	}
+	until(t, "a full buffer", func() bool { n := outstanding(s); return n > 0 && n+pending(s) == len(results) })
+	r, a := newReceiver(t)
+	must(t, r.Add("s", end))
+	for _, result := range results {
+		must(t, wait(t, result))
+		a.next(t)
+	}
+}
+
+// A peer that ends with messages unread has still said what it said.
+func TestLastWords(t *testing.T) {
+	noneLeft(t)
+	ours, theirs, err := Pair()
+	must(t, err)
+	s, peer := newScript(t, ours), newScript(t, theirs)
+	s.say(opCommit, 1)
+	s.say(opCommit, 2)
+	peer.expect(opCommit)
+	peer.say(opDone, 1)
+	peer.link.close()
+	s.expect(opDone)
+	if _, _, err := s.link.receive(); !errors.Is(err, io.EOF) {
+		t.Errorf("then %v, want the end", err)
+	}
+}
+
 // Close ends what is under way.
 func TestSenderCloses(t *testing.T) {
 	noneLeft(t)
@@ -373,14 +413,25 @@ func TestSenderCloses(t *testing.T) {
 	s.within = limit
 	peer := newScript(t, end)
 	_, server := connect(t)
-	result := send(s, server)
-	id := peer.offer()
+	given := send(s, server)
+	first := peer.offer()
+	peer.say(opAck, first)
+	peer.expect(opCommit)
+	_, server = connect(t)
+	offered := send(s, server)
+	second := peer.offer()
 	must(t, s.Close())
-	if err := wait(t, result); !errors.Is(err, ErrRefused) || !Offered(err) {
+	if err := wait(t, given); !errors.Is(err, ErrLost) || Offered(err) {
+		t.Errorf("committed: %v", err)
+	}
+	if err := wait(t, offered); !errors.Is(err, ErrRefused) || !Offered(err) {
 		t.Errorf("offered: %v", err)
 	}
-	if m, _ := peer.expect(opAbort); m.ID != id {
+	if m, _ := peer.expect(opAbort); m.ID != second {
 		t.Errorf("abort of %d", m.ID)
+	}
+	if _, _, err := peer.link.receive(); !errors.Is(err, io.EOF) {
+		t.Errorf("then %v, want the end", err)
 	}
 	if err := s.Send(server, Ticket{}); !errors.Is(err, ErrRefused) {
 		t.Errorf("after Close: %v", err)
