@@ -45,6 +45,7 @@ func (r *run) lastCall() {
 	if r.deadline.IsZero() { // else the supervisor has set it, or it is to be cut
 		r.setDeadline(now.Add(r.plan.timeout))
 	}
+	r.mover.drain(r.plan.move)
 	first := r.groups[0].ledgers[0]
 	first.close(r.wake)
 	process.close(r.wake)
@@ -244,7 +245,7 @@ func (r *run) report(cut *CutError) {
 		r.log.Info("drained", "finished", finished, "cut", n)
 		return
 	}
-	r.link.drained(finished, cut)
+	r.link.drained(finished, r.mover.count(), cut)
 	if r.plan.hold {
 		r.until(func() bool { return r.quit || !r.plan.hold }, &r.deadline)
 	}

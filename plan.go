@@ -15,6 +15,7 @@ type plan struct {
 	quiesce bool // nobody does, and the sockets are ours alone
 	hold    bool // when drained, wait for the supervisor's word
 	ending  bool // the process ends with it, not only this Worker
+	move    bool // siblings are there for the connections
 
 	lameDuck   time.Duration
 	timeout    time.Duration
@@ -61,6 +62,11 @@ func (p plan) follow(d *wire.Drain, own time.Duration) plan {
 	p.leaving.stall = cmp.Or(d.StallTimeout, p.leaving.stall)
 	if p.roll = d.Reason == wire.ReasonRoll; p.roll {
 		p.leaving.idle = rollLinger
+		if p.move = d.Move; p.move {
+			// Nobody else waits for the end of this process: a slow client may
+			// finish its header as if nothing were going on.
+			p.leaving.fresh = max(p.leaving.fresh, p.leaving.stall)
+		}
 	}
 	return p
 }

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"runtime"
 	"sync"
 	"syscall"
 	"time"
@@ -22,6 +23,7 @@ type run struct {
 	log    *slog.Logger
 	in     *inheritance
 	link   *link // to the supervisor; nil without one
+	mover  *mover
 	groups []*group
 
 	wake    chan struct{} // of capacity one: look at everything again
@@ -84,6 +86,11 @@ func (w *Worker) prepare(ctx context.Context, inherit func() (*inheritance, erro
 	requests.limit, requests.full = int64(in.maxRequests), r.wake
 	if in.channel != nil {
 		r.link = newLink(in.channel, r)
+		if err := testIdle(); err != nil {
+			r.log.Warn("connections cannot be moved on a rolling restart", "go", runtime.Version(), "error", err)
+		} else {
+			r.mover = newMover(r.link, r.log)
+		}
 		// Somebody may signal every process there is: to the supervisor these
 		// mean a roll and a stop.
 		signal.Notify(r.signals, syscall.SIGHUP, syscall.SIGQUIT)
@@ -132,7 +139,10 @@ func (r *run) add(s Server) error {
 		g.jobs = append(g.jobs, &rawServer{conn: s.Conn, name: name, ledger: g.ledgers[0], listener: l, log: r.log})
 		return nil
 	}
-	g.jobs = append(g.jobs, newHTTPServer(s.HTTP, g.ledgers[0], l, r.log))
+	h := newHTTPServer(s.HTTP, g.ledgers[0], l, r.log)
+	h.mover = r.mover
+	r.mover.serves(h, name)
+	g.jobs = append(g.jobs, h)
 	return nil
 }
 
@@ -144,6 +154,7 @@ func (r *run) abandon() {
 			_ = l.Close()
 		}
 	}
+	r.mover.close()
 	r.in.close()
 }
 
@@ -177,6 +188,7 @@ func (r *run) close() {
 	signal.Stop(r.signals)
 	r.worker.order(func(o *orders) { o.wake = nil })
 	process.reopen(r.wake, r.plan.ending)
+	r.mover.close()
 	r.in.close()
 }
 
