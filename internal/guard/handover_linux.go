@@ -37,6 +37,9 @@ func (g *Guard) HandOver() (Handover, error) {
 	if err != nil {
 		return h, fmt.Errorf("hand over guard: %w", err)
 	}
+	// The copy holds the link open. This end of it is nobody's from here on.
+	_ = g.link.Close()
+	g.process, g.link = nil, nil
 	return h, nil
 }
 
