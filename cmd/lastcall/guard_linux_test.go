@@ -114,15 +114,15 @@ func (h *house) configure(text string) {
 	}
 }
 
-// start starts the supervisor, with a log of its own.
-func (h *house) start() {
+// start starts the supervisor, with a log of its own and more flags of run.
+func (h *house) start(more ...string) {
 	h.t.Helper()
 	log, err := os.Create(h.path("log"))
 	if err != nil {
 		h.t.Fatal(err)
 	}
 	defer log.Close()
-	h.cmd = h.command("run")
+	h.cmd = h.command(append([]string{"run"}, more...)...)
 	h.cmd.Stdout, h.cmd.Stderr = log, log
 	if err := h.cmd.Start(); err != nil {
 		h.t.Fatal(err)
