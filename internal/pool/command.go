@@ -55,9 +55,10 @@ func (c *command) covers(pr *program, s *slot) bool {
 	return c.program == nil || c.program == pr && (c.slot < 0 || c.slot == s.n) || slices.Contains(c.held, pr)
 }
 
-// reply sends the one answer to a command.
+// reply sends the one answer to a command. One that nobody waits for is told only
+// of its refusal, so that the log can have it.
 func (p *Pool) reply(c *command, v Verdict) {
-	if c.token != 0 {
+	if c.token != 0 || v.Outcome == Refused || v.Outcome == NoSuch {
 		p.emit(Reply{Token: c.token, Verdict: v})
 	}
 }

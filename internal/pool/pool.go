@@ -376,3 +376,12 @@ func (p *Pool) life(id ID) (*program, *slot, *life) {
 	}
 	return nil, nil, nil
 }
+
+// LifeDeadline returns when the time of a life's state is over, as its LifeView
+// has it; zero if it has none, or there is no such life.
+func (p *Pool) LifeDeadline(id ID) time.Time {
+	if _, _, l := p.life(id); l != nil {
+		return l.deadline
+	}
+	return time.Time{}
+}
