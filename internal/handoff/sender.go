@@ -65,6 +65,7 @@ func (s *Sender) Peers() int {
 
 // Send gives a connection to a peer and returns when that has adopted it, or
 // when nobody will. Until then nobody else may read from it or write to it.
+// To close it meanwhile is allowed, and does not end Send.
 //
 // Nil: it is moved. The caller closes its copy, without shutdown(2), which
 // would end the connection for its new owner too.

@@ -173,7 +173,35 @@ func TestLateAck(t *testing.T) {
 	}
 	peer.say(opNack, id)
 	until(t, "ended", func() bool { return outstanding(s) == 0 })
+	must(t, s.Close())
+	if m, _, err := peer.link.receive(); !errors.Is(err, io.EOF) {
+		t.Errorf("after the abort: %+v, %v", m, err)
+	}
 	talks(t, client, server)
+}
+
+// What does not fit the state of an offer changes nothing.
+func TestAnswersOutOfOrder(t *testing.T) {
+	noneLeft(t)
+	s, end, _ := newSender(t)
+	peer := newScript(t, end)
+	_, server := connect(t)
+	result := send(s, server)
+	id := peer.offer()
+	peer.say("levitate", id)
+	peer.say(opAck, id+1)
+	peer.say(opDone, id)
+	peer.say(opAck, id)
+	peer.say(opAck, id)
+	peer.expect(opCommit)
+	peer.say(opDone, id)
+	peer.say(opDone, id)
+	peer.say(opNack, id)
+	must(t, wait(t, result))
+	must(t, s.Close())
+	if m, _, err := peer.link.receive(); !errors.Is(err, io.EOF) {
+		t.Errorf("after all: %+v, %v", m, err)
+	}
 }
 
 // The next peer must know that there may be a copy.
@@ -387,6 +415,11 @@ func TestFullBuffer(t *testing.T) {
 		must(t, wait(t, result))
 		a.next(t)
 	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if n := s.peers[0].window; n != window {
+		t.Errorf("the window has stayed at %d", n)
+	}
 }
 
 // A peer that ends with messages unread has still said what it said.
@@ -404,6 +437,20 @@ func TestLastWords(t *testing.T) {
 	if _, _, err := s.link.receive(); !errors.Is(err, io.EOF) {
 		t.Errorf("then %v, want the end", err)
 	}
+}
+
+// Once the aborts of Close are under way, no offer may follow them.
+func TestNoOfferAfterTheSeal(t *testing.T) {
+	noneLeft(t)
+	ours, theirs, err := Pair()
+	must(t, err)
+	s, peer := newScript(t, ours), newScript(t, theirs)
+	s.link.seal()
+	if full, err := s.link.offer(message{Op: opOffer}, 0); full || !errors.Is(err, net.ErrClosed) {
+		t.Errorf("full %v, %v", full, err)
+	}
+	s.say(opAbort, 1)
+	peer.expect(opAbort)
 }
 
 // Close ends what is under way.
