@@ -93,6 +93,7 @@ func (p *Pool) restore(e Start) {
 		for _, s := range pr.slots {
 			if c.covers(pr, s) && (s.stopped || s.failed || s.ended || !s.retry.IsZero()) {
 				s.stopped, s.failed, s.ended, s.retry, s.crashes = false, false, false, time.Time{}, nil
+				pr.started = pr.started && !pr.added // it has yet to come up
 			}
 		}
 		if away && !pr.away() {
@@ -224,6 +225,19 @@ func (pr *program) neededBy(goes func(*slot) bool) *program {
 	return nil
 }
 
+// answersFor tells whether the end of a life in the slot counts for the command. Of
+// what is rolled the roll tells; a reload answers for what it starts and ends
+// besides, not for what happens to the others meanwhile.
+func (c *command) answersFor(pr *program, s *slot) bool {
+	switch c.kind {
+	case cmdRoll:
+		return false
+	case cmdReload:
+		return slices.Contains(c.added, pr) || pr.removed || s.n >= pr.wanted
+	}
+	return c.covers(pr, s)
+}
+
 // judge lets every command that waits know how a life within its scope ended,
 // and the final verdict if it is a stop.
 func (p *Pool) judge(pr *program, s *slot, v Verdict) {
@@ -231,7 +245,7 @@ func (p *Pool) judge(pr *program, s *slot, v Verdict) {
 		p.ending.worsen(v)
 	}
 	for _, c := range p.commands {
-		if c.covers(pr, s) && c.kind != cmdRoll {
+		if c.answersFor(pr, s) {
 			c.verdict.worsen(v)
 		}
 	}

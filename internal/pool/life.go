@@ -74,6 +74,7 @@ type life struct {
 	stopSignal int      // of the program when it was spawned
 	channel    bool     // it said Hello
 	hold       bool     // it was asked to wait for Quit when it has drained
+	needs      []string // what its program depended on
 	listens    []string // the listeners it was given
 	closed     []string // those it has closed its copies of
 	drained    bool     // it reported so: nothing is open any more

@@ -170,6 +170,9 @@ func (p *Pool) gone(now time.Time, pr *program, s *slot, l *life, e Gone) {
 // end.
 func (p *Pool) lost(now time.Time, pr *program, s *slot, l *life, v Verdict) {
 	own := l.step == notAsked // nobody asked it to end
+	if !slices.Equal(l.needs, pr.DependsOn) {
+		p.relate() // nobody may need that any more
+	}
 	p.judge(pr, s, v)
 	switch {
 	case p.phase == Stopping || pr.held || pr.goes():

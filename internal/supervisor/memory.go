@@ -3,6 +3,7 @@ package supervisor
 import (
 	"context"
 	"fmt"
+	"math"
 	"time"
 
 	"github.com/lastcall/lastcall/internal/pool"
@@ -53,6 +54,19 @@ func (s *Supervisor) watchMemory(p *Program) {
 	}()
 }
 
+// maxMemory returns how much memory the life may use, in bytes; 0: as much as it
+// likes. What is added to the limit is no chance but the number of the life times
+// the golden ratio, less the whole: of lives that follow each other it is far
+// apart, which chance would not promise, and an upgrade does not change it.
+func (l *life) maxMemory() int64 {
+	limit := l.program.MaxMemory
+	if limit == 0 {
+		return 0
+	}
+	_, share := math.Modf(float64(l.id.Life) * math.Phi)
+	return limit + int64(share*float64(l.program.MaxMemoryJitter))
+}
+
 // lookAtMemory tells whether there was anything to look at. It reads /proc aside:
 // that takes its time, which the loop must not.
 func (s *Supervisor) lookAtMemory() bool {
@@ -67,7 +81,7 @@ func (s *Supervisor) lookAtMemory() bool {
 	s.call(ctx, func() {
 		memory = s.system.memory
 		for id, l := range s.lives {
-			if limit := l.program.MaxMemory; limit > 0 && l.process != nil {
+			if limit := l.maxMemory(); limit > 0 && l.process != nil {
 				all = append(all, limited{id, l.process.Pid(), limit})
 			}
 		}

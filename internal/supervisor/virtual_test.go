@@ -3,6 +3,7 @@ package supervisor
 import (
 	"context"
 	"errors"
+	"strings"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -188,6 +189,47 @@ func TestForeignCopyRefuses(t *testing.T) {
 		b.at(1250*time.Millisecond, "msg=closed")
 		b.ends(0, proc.Exit{})
 		b.returned(exitDone)
+	})
+}
+
+// Workers that grow alike do not reach their limits together: of four, each is
+// given another part of the jitter.
+func TestMaxMemoryJitter(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		p := program("web", 4, "sleep")
+		p.MaxMemory, p.MaxMemoryJitter = 100<<20, 40<<20
+		b := runTalking(t, p)
+		n := 4
+		use := func(mebibytes int64, limit string) {
+			for i := range n {
+				f := b.system.process(i)
+				f.set(func() { f.memory = mebibytes << 20 })
+			}
+			before := strings.Count(b.log.String(), "to be replaced")
+			b.after(10 * time.Second)
+			told := strings.Count(b.log.String(), "to be replaced") - before
+			if limit == "" {
+				if told > 0 {
+					t.Errorf("with %d MiB %d are to be replaced", mebibytes, told)
+				}
+				return
+			}
+			if told != 1 || !strings.Contains(b.log.String(), limit) {
+				t.Fatalf("with %d MiB %d are to be replaced, want one: %s", mebibytes, told, limit)
+			}
+			b.comesUp(n)
+			n++
+		}
+		b.after(time.Second)
+		use(101, "")
+		use(109, "")
+		use(110, "worker=web.1 life=2 reason=\"max_memory: uses 110 of 109 MiB\"")
+		b.isAsked(1)
+		b.ends(1, proc.Exit{})
+		b.signal(syscall.SIGTERM)
+		for _, i := range []int{0, 2, 3, 4} {
+			b.ends(i, proc.Exit{})
+		}
 	})
 }
 
