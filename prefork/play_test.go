@@ -51,7 +51,14 @@ func play(part string) {
 		ctx, cancel := context.WithCancel(context.Background())
 		cancel()
 		fmt.Println("first:", prefork.Run(ctx, c))
-		fmt.Println("second:", prefork.Run(ctx, c))
+		second, err := prefork.New(c)
+		if err != nil {
+			panic(err)
+		}
+		waited := make(chan error)
+		go func() { waited <- errors.Join(second.Wait(context.Background()), second.Stop(context.Background())) }()
+		fmt.Println("second:", second.Run(ctx))
+		fmt.Printf("waited: %q\n", <-waited)
 	case "bad":
 		drive(prefork.Config{Workers: -1, Worker: show})
 	case "helpers":

@@ -273,6 +273,7 @@ func TestRunCalledTwice(t *testing.T) {
 	if a.count("first: <nil>") != 1 || a.count("second: run prefork: a process calls Run once") != 1 || a.count("second") != 1 {
 		t.Error("not nil, then an error, and in the parent only")
 	}
+	a.says(`waited: "run prefork: a process calls Run once, and a worker never does\nstop: `)
 }
 
 func TestBadConfigExits78(t *testing.T) {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"sync/atomic"
 	"time"
 
 	"github.com/lastcall/lastcall/internal/control"
@@ -24,6 +25,7 @@ type Supervisor struct {
 	inner  *supervisor.Supervisor // nil: this process is a worker
 	worker func(context.Context) error
 	after  func()
+	ran    atomic.Bool // Run was called
 	ended  chan struct{}
 	err    error // what Run returns; set before ended is closed
 }
@@ -50,8 +52,15 @@ func New(c Config) (*Supervisor, error) {
 
 // Run is the function Run.
 func (s *Supervisor) Run(ctx context.Context) error {
-	if err := process.claim(); err != nil {
-		return err
+	if !s.ran.CompareAndSwap(false, true) {
+		return ErrCalled // the first call of this one's Run says how it ends
+	}
+	if s.err = process.claim(); s.err != nil {
+		if s.inner != nil {
+			s.inner.Abandon()
+			close(s.ended)
+		}
+		return s.err
 	}
 	if s.inner == nil {
 		process.work(ctx, s.worker)

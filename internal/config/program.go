@@ -86,6 +86,7 @@ func (d *draft) keys() []key {
 		{"max_age", duration(&p.MaxAge, "")},
 		{"max_age_jitter", duration(&p.MaxAgeJitter, "")},
 		{"max_memory", size(&p.MaxMemory)},
+		{"max_memory_jitter", size(&p.MaxMemoryJitter)},
 		{"watchdog", duration(&p.Watchdog, "")},
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os/exec"
+	"runtime"
 	"syscall"
 	"time"
 )
@@ -33,11 +34,20 @@ type execQuestion struct{ args []string }
 // Ask runs the command in a process group of its own, so that what it started
 // is killed with it when ctx ends. Its environment, directory and user are
 // those of this process, its input is empty.
+//
+// On Linux the command does not outlive this process, however that ends: it gets
+// a death signal. That belongs to the thread that forks, so this goroutine keeps
+// its own until the command has ended. What the command itself has started is not
+// reached; to that end a third process would have to know of each asking, twenty
+// times a second where a probe is asked.
 func (q execQuestion) Ask(ctx context.Context) (string, error) {
 	var out head
 	c := exec.CommandContext(ctx, q.args[0], q.args[1:]...)
 	c.Stdout, c.Stderr = &out, &out
 	c.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	dieWithUs(c.SysProcAttr)
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
 	c.Cancel = func() error { return syscall.Kill(-c.Process.Pid, syscall.SIGKILL) }
 	c.WaitDelay = afterKill
 	err := c.Run()

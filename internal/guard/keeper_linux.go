@@ -15,7 +15,8 @@ import (
 )
 
 // variable is the environment variable that makes a process of the supervisor's
-// executable the guard: the number of its end of the link. linkFD is that.
+// executable the guard: "text" or "json", the format of its log. linkFD is its end
+// of the link.
 const (
 	variable = "LASTCALL_GUARD"
 	linkFD   = 3
@@ -28,10 +29,11 @@ const (
 // supervisor has inherited from a careless parent is closed by its exec, not
 // here, where descriptors of the runtime are open.
 func init() {
-	if _, found := syscall.Getenv(variable); !found || proc.Pending() {
+	format, found := syscall.Getenv(variable)
+	if !found || proc.Pending() {
 		return
 	}
-	if err := run(); err != nil {
+	if err := run(format); err != nil {
 		fmt.Fprintln(os.Stderr, "lastcall: guard:", err)
 		os.Exit(1)
 	}
@@ -39,7 +41,7 @@ func init() {
 }
 
 // run is the guard's life.
-func run() error {
+func run(format string) error {
 	// It is one goroutine that sleeps. What it costs is what the runtime keeps
 	// ready for more.
 	runtime.GOMAXPROCS(1)
@@ -56,7 +58,7 @@ func run() error {
 	if err := t.read(linkFD); err != nil {
 		return err
 	}
-	newStop(t).run()
+	newStop(t, format).run()
 	return nil
 }
 

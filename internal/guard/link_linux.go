@@ -175,7 +175,7 @@ func (g *Guard) start() error {
 	}
 	p, err := g.children.Start(proc.Spec{
 		Path: "/proc/self/exe", Args: []string{"lastcall: guard"},
-		Env: append(slices.Clone(g.env), fmt.Sprintf("%s=%d", variable, linkFD)), Files: []int{fds[1]}, Stderr: os.Stderr,
+		Env: append(slices.Clone(g.env), fmt.Sprintf("%s=%s", variable, logFormat(g.log))), Files: []int{fds[1]}, Stderr: os.Stderr,
 	})
 	if err != nil {
 		conn.Close()
@@ -184,6 +184,15 @@ func (g *Guard) start() error {
 	g.process, g.link = p, conn.(*net.UnixConn)
 	g.log.Debug("guard started", "pid", p.Pid())
 	return nil
+}
+
+// logFormat is how the guard is to write its log: as the supervisor writes its
+// own, for whoever reads both. A handler of somebody else's cannot be taken along.
+func logFormat(log *slog.Logger) string {
+	if _, json := log.Handler().(*slog.JSONHandler); json {
+		return "json"
+	}
+	return "text"
 }
 
 // Add tells the guard of a life, and returns when the message is where it

@@ -27,9 +27,12 @@ type stop struct {
 	out      *output
 }
 
-func newStop(t table) *stop {
+func newStop(t table, format string) *stop {
 	s := &stop{out: newOutput()}
 	s.log = slog.New(slog.NewTextHandler(s.out, nil))
+	if format == "json" {
+		s.log = slog.New(slog.NewJSONHandler(s.out, nil))
+	}
 	for _, l := range t {
 		s.lives = append(s.lives, l)
 	}

@@ -63,11 +63,8 @@ func (l *link) send(m message) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.unsent = append(l.unsent, b)
-	if l.flushing {
-		return
-	}
 	err = l.raw.Control(func(fd uintptr) {
-		if !l.drainLocked(fd) {
+		if !l.drainLocked(fd) && !l.flushing {
 			l.flushing = true
 			go l.flush()
 		}
@@ -86,13 +83,15 @@ func (l *link) offer(m message, conn int) (full bool, err error) {
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	switch {
-	case l.sealed:
+	if l.sealed {
 		return false, net.ErrClosed
-	case l.flushing:
-		return true, syscall.EAGAIN
 	}
-	if cerr := l.raw.Control(func(fd uintptr) { err = sendmsg(fd, b, syscall.UnixRights(conn)) }); cerr != nil {
+	cerr := l.raw.Control(func(fd uintptr) {
+		if err = syscall.EAGAIN; l.drainLocked(fd) { // what waits goes first, or it would wait for ever
+			err = sendmsg(fd, b, syscall.UnixRights(conn))
+		}
+	})
+	if cerr != nil {
 		return false, cerr
 	}
 	return noRoom(err), err

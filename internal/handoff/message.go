@@ -27,9 +27,9 @@ const (
 	whyShort    why = "short"    // it lacks descriptors or memory just now
 )
 
-// A message is one datagram of the pair: a JSON object. That costs some
-// microseconds a connection more than a binary form would, a tenth of what the
-// system calls of its move take, and can be read in strace.
+// A message is one datagram of the pair: a JSON object, which versions can add
+// to and people can read in strace. That is a tenth of what a move takes of
+// both processes' CPUs; nearly all the rest is system calls.
 type message struct {
 	Op     op      `json:"op"`
 	ID     uint64  `json:"id"`

@@ -124,9 +124,8 @@ func TestOffersThatCannotBe(t *testing.T) {
 	r, a := newReceiver(t)
 	a.refuse = func(t Ticket) bool { return t.Listener == "admin" }
 	s := r.scripted(t)
-	_, server := connect(t)
+	client, server := connect(t)
 	fd := descriptor(t, server)
-	defer syscall.Close(fd)
 	ticket := &Ticket{}
 	for i, c := range []struct {
 		m   message
@@ -169,6 +168,10 @@ func TestOffersThatCannotBe(t *testing.T) {
 		t.Errorf("%+v", m)
 	}
 	a.nothing(t)
+	// No copy is left: the end of ours is the end.
+	syscall.Close(fd)
+	server.Close()
+	closes(t, client)
 }
 
 func TestRefuse(t *testing.T) {

@@ -65,6 +65,7 @@ func (s *Sender) Peers() int {
 
 // Send gives a connection to a peer and returns when that has adopted it, or
 // when nobody will. Until then nobody else may read from it or write to it.
+// To close it meanwhile is allowed, and does not end Send.
 //
 // Nil: it is moved. The caller closes its copy, without shutdown(2), which
 // would end the connection for its new owner too.
@@ -72,7 +73,9 @@ func (s *Sender) Peers() int {
 // An error that is ErrRefused: the connection is the caller's, as if nothing
 // had happened. No peer, none that took it, or none that answered in time:
 // that is known at once, or after a quarter of a second for each peer that
-// is silent. If all peers are busy, Send waits for one.
+// is silent. If all peers are busy, Send waits for one; should the last of them
+// fall silent, all that wait are turned away together, since no client should
+// wait with them, and may try again when Peers says that somebody is there.
 //
 // An error that is ErrLost: a peer was given the connection and then ended, or
 // the Sender was closed before it answered. The caller closes its copy. Once a

@@ -98,9 +98,11 @@ type (
 		Program string
 		Slot    int
 	}
-	// Up records that a program has come up.
+	// Up records that a program has come up: each of its workers serves or has
+	// done its work, but those that have failed or that the operator has stopped.
 	Up struct{ Program string }
-	// AllUp records that every program has come up.
+	// AllUp records that every program has come up. One that the operator has
+	// stopped before it was up has not: it is waited for until he starts it.
 	AllUp struct{}
 	// Rolled records how a roll of a program ended, and with what generation.
 	Rolled struct {

@@ -55,9 +55,10 @@ func (c *command) covers(pr *program, s *slot) bool {
 	return c.program == nil || c.program == pr && (c.slot < 0 || c.slot == s.n) || slices.Contains(c.held, pr)
 }
 
-// reply sends the one answer to a command.
+// reply sends the one answer to a command. One that nobody waits for is told only
+// of its refusal, so that the log can have it.
 func (p *Pool) reply(c *command, v Verdict) {
-	if c.token != 0 {
+	if c.token != 0 || v.Outcome == Refused || v.Outcome == NoSuch {
 		p.emit(Reply{Token: c.token, Verdict: v})
 	}
 }
@@ -92,6 +93,7 @@ func (p *Pool) restore(e Start) {
 		for _, s := range pr.slots {
 			if c.covers(pr, s) && (s.stopped || s.failed || s.ended || !s.retry.IsZero()) {
 				s.stopped, s.failed, s.ended, s.retry, s.crashes = false, false, false, time.Time{}, nil
+				pr.started = pr.started && !pr.added // it has yet to come up
 			}
 		}
 		if away && !pr.away() {
@@ -223,6 +225,19 @@ func (pr *program) neededBy(goes func(*slot) bool) *program {
 	return nil
 }
 
+// answersFor tells whether the end of a life in the slot counts for the command. Of
+// what is rolled the roll tells; a reload answers for what it starts and ends
+// besides, not for what happens to the others meanwhile.
+func (c *command) answersFor(pr *program, s *slot) bool {
+	switch c.kind {
+	case cmdRoll:
+		return false
+	case cmdReload:
+		return slices.Contains(c.added, pr) || pr.removed || s.n >= pr.wanted
+	}
+	return c.covers(pr, s)
+}
+
 // judge lets every command that waits know how a life within its scope ended,
 // and the final verdict if it is a stop.
 func (p *Pool) judge(pr *program, s *slot, v Verdict) {
@@ -230,7 +245,7 @@ func (p *Pool) judge(pr *program, s *slot, v Verdict) {
 		p.ending.worsen(v)
 	}
 	for _, c := range p.commands {
-		if c.covers(pr, s) && c.kind != cmdRoll {
+		if c.answersFor(pr, s) {
 			c.verdict.worsen(v)
 		}
 	}

@@ -253,7 +253,7 @@ func asBefore(w *world, e *entry) {
 		switch {
 		case !forward:
 			w.stable[pr.Name] = pr.Program
-		case rolled: // and the next one has begun at once
+		case rolled, w.rolled != w.pool.rolls[0]: // it has begun in this step
 			w.stable[pr.Name] = w.pool.rolls[0].undo.program
 		case reloads && i >= 0 && pr.next == nil && w.pool.rolls[0].same && !slices.Contains(w.loaded.Roll, pr.Name):
 			w.stable[pr.Name] = w.loaded.Programs[i]

@@ -47,10 +47,12 @@ type (
 	CommandFailed struct{ ID ID }
 	// Exited: the process has ended, but others of its group live on.
 	Exited struct{ ID ID }
-	// Gone: the process and its whole group have ended.
+	// Gone: the process and its whole group have ended. Missed: before the Kill,
+	// which found nobody.
 	Gone struct {
-		ID   ID
-		Exit Exit
+		ID     ID
+		Exit   Exit
+		Missed bool
 	}
 )
 
@@ -66,7 +68,7 @@ type (
 )
 
 // The operator's commands. Each is answered by exactly one Reply with its
-// Token, unless that is 0. Program "" is everything; Slot -1 is every slot.
+// Token; if that is 0, only when it is refused. Program "" is everything; Slot -1 is every slot.
 type (
 	// Stop ends what it names; everything: for good, in order. Now cuts what
 	// is in progress, also of an earlier Stop that still waits.

@@ -84,17 +84,19 @@ func faultsOfRolls() []fault {
 	return []fault{
 		{"roll.go", `it.next == nil || it.next.state != LifeReady ||`, `it.next == nil ||`, "the old life is asked before the new one is ready"},
 		{"roll.go", `|| r.draining() >= pr.maxDraining()`, ``, "max_draining is not kept"},
-		{"roll.go", `r.starting() >= max(1, r.program.MaxSurge)`, `r.starting() > max(1, r.program.MaxSurge)`, "one more than max_surge"},
-		{"roll.go", `if r.draining() == 0 {`, `if true {`, "with max_surge 0 all workers end at once"},
+		{"roll.go", "it.next = p.start(now, pr, it.slot, it.to)\n\t\t\tstarting++", "it.next = p.start(now, pr, it.slot, it.to)", "a roll starts all at once"},
+		{"roll.go", `if !pr.mayStart() {`, `if false {`, "a new life starts before what it needs serves"},
+		{"roll.go", `starting >= max(1, pr.MaxSurge)`, `starting > max(1, pr.MaxSurge)`, "one more than max_surge"},
+		{"roll.go", `case draining == 0:`, `case true:`, "with max_surge 0 all workers end at once"},
 		{"roll.go", `pr.generation, pr.Program = r.undo.generation, r.undo.program`, `pr.Program = r.undo.program`, "a program stays on the generation that failed"},
 		{"roll.go", "it.slot.generation = it.from\n", "", "a slot stays on the generation that failed"},
 		{"roll.go", "it.done = true\n\ts.generation = it.to\n", "it.done = true\n", "a slot that was replaced restarts on the old generation"},
 		{"roll.go", `!it.done || it.slot.leaving()`, `!it.done`, "the verdict on a roll does not wait for the old lives"},
 		{"roll.go", "if r.back {\n", "if false {\n", "going back goes back again"},
-		{"roll.go", "c.rolls--\n", "", "restart gets no reply"},
+		{"roll.go", "c.verdict.worsen(r.verdict)\n\t\tc.rolls--\n", "c.verdict.worsen(r.verdict)\n", "restart gets no reply"},
 		{"roll.go", `!r.began && r.program == pr`, `r.program == pr`, "a restart during a roll is taken for done with it"},
-		{"roll.go", `r.began || !r.program.held && r.program.started })`, `true })`, "what is not up is rolled, and goes back to what never was up"},
-		{"roll.go", `return !s.busy() //`, `return true //`, "with max_surge 0 the new life starts beside the old one"},
+		{"roll.go", `return r.began || !pr.held && !waits`, `return true || waits`, "what is not up is rolled, and goes back to what never was up"},
+		{"roll.go", `case old == nil && it.slot.busy(): //`, `case false: //`, "with max_surge 0 the new life starts beside the old one"},
 	}
 }
 
@@ -130,7 +132,7 @@ func faultsOfCommands() []fault {
 		{"command.go", "case cmdRoll:\n\t\treturn c.rolls == 0", "case cmdRoll:\n\t\treturn true", "restart is answered at once"},
 		{"command.go", `return !s.leaving() })`, `return true })`, "stop is answered at once"},
 		{"command.go", `(pr.held || !c.settled(pr))`, `pr.held`, "a hard restart is answered before all is up"},
-		{"command.go", `c.covers(pr, s) && c.kind != cmdRoll {`, `false {`, "the verdict on stop knows of no death"},
+		{"command.go", `if c.answersFor(pr, s) {`, `if false {`, "the verdict on stop knows of no death"},
 		{"verdict.go", `if w.Outcome > v.Outcome {`, `if w.Outcome < v.Outcome {`, "the best of two verdicts is told"},
 	}
 }
@@ -188,6 +190,21 @@ func faultsOfReloads() []fault {
 		{"take.go", `if l.state == LifeDraining && pr.Gated {`, `if l.state == LifeDraining && !pr.Gated {`, "no gate is asked"},
 		{"take.go", `if l.step != asked || !l.hold {`, `if l.step != asked || !pr.Gated {`, "who holds when its gate is taken away is held for ever"},
 		{"command.go", `(r.program == pr || p.underWay(pr))`, `(r.program == pr)`, "a command waits behind a roll that cannot go on"},
+		{"reload.go", `p.closing(pr) || pr.started &&`, `pr.started &&`, "a roll goes back to workers that take no newcomers"},
+		{"reload.go", `pr.added = pr.added || leaving`, ``, "what comes back and does not come up ends all"},
+		{"reload.go", "\tp.endSurge(now, pr)\n", "", "the new life of a roll that a reload has ended stays beside the old one"},
+		{"reload.go", "\t\tp.needAtOnce(pr, n)\n", "", "a life does not need what the configuration says now"},
+		{"relation.go", `p.precede(pr, l.needs)`, `_ = l.needs`, "what the old lives of a program that is removed in a roll need ends under them"},
+		{"take.go", `if !slices.Equal(l.needs, pr.DependsOn) {`, `if false {`, "what nobody needs any more is waited for"},
+		{"relation.go", `&& pr.circles(ahead) }`, `&& false && pr.circles(ahead) }`, "a dependency that is turned round panics"},
+		{"relation.go", `return pr.next != nil || pr.behind || pr.removed`, `return false`, "what the configuration says gives way to what it does not say any more"},
+		{"pool.go", `&& (over || pr.serves())`, `&& (over || true)`, "what was stopped before it was up is up"},
+		{"command.go", `pr.started = pr.started && !pr.added // it has yet to come up`, ``, "what has failed and is started by hand is never up"},
+		{"command.go", `return slices.Contains(c.added, pr) || pr.removed || s.n >= pr.wanted`, `return true`, "a reload answers for what it has not touched"},
+		{"command.go", `return slices.Contains(c.added, pr) || pr.removed || s.n >= pr.wanted`, `return false`, "a reload does not answer for what it ends"},
+		{"roll.go", `		case c.kind == cmdReload:
+			c.rolls--`, `		case false:
+			c.rolls--`, "one roll that is refused takes the others of a reload with it"},
 		{"command.go", `c.program == nil || c.program.goes() && k != cmdStop`, `c.program == nil`, "what is removed is restarted"},
 	}
 }
@@ -195,7 +212,7 @@ func faultsOfReloads() []fault {
 func faultsOfState() []fault {
 	return []fault{
 		{"state.go", `watch: s.Watch, `, ``, "a carried life is not watched"},
-		{"state.go", `hold: s.Hold, `, ``, "a carried life is held for ever"},
+		{"state.go", `hold: s.Hold,`, ``, "a carried life is held for ever"},
 		{"state.go", `same: s.Same, `, ``, "a carried roll loses a setting"},
 		{"state.go", `behind: s.Behind,`, ``, "a carried program forgets that it was rolled back"},
 		{"state.go", `listens: s.Listens, `, ``, "a carried listener is closed early"},

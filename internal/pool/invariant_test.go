@@ -54,6 +54,7 @@ func invariants() []invariant {
 		{rule: "a restart that is done has replaced every life there was", each: allReplaced},
 		{rule: "every death that nobody asked for counts, but the one that fails a roll", after: deathsCount},
 		{rule: "nobody who serves is asked to end while its queue empties", each: queueFirst},
+		{rule: "nothing claims to be up that is not", each: reallyUp},
 		{rule: "no command gets a second reply", each: oneReply},
 		{rule: "the final verdict is no better and no worse than what happened", each: verdictIsTrue},
 		{rule: "nothing follows the end, and nothing lives then", each: endIsTheEnd},
@@ -156,9 +157,28 @@ func startOrder(w *world, a Action) {
 	if !ok {
 		return
 	}
-	for _, need := range w.program(s.ID).DependsOn {
-		if !w.serves(need, -1) || !w.up[need] {
-			w.fail("nothing starts before what it depends on serves", "%s starts, and %s does not serve", s.ID, need)
+	away := func(need string) bool { return !w.serves(need, -1) || !w.up[need] }
+	if w.sets[s.ID.Program].both(func(set Program) bool { return slices.ContainsFunc(set.DependsOn, away) }) {
+		w.fail("nothing starts before what it depends on serves", "%s starts, and not all of %v serves", s.ID, w.program(s.ID).DependsOn)
+	}
+}
+
+// reallyUp: somebody serves, or has done his work. One who has failed was never
+// up.
+func reallyUp(w *world, a Action) {
+	const rule = "nothing claims to be up that is not"
+	switch a := a.(type) {
+	case Up:
+		pr := w.pool.program(a.Program)
+		ended := pr != nil && slices.ContainsFunc(pr.slots, func(s *slot) bool { return s.ended })
+		if !w.serves(a.Program, -1) && !ended {
+			w.fail(rule, "%s", render(a))
+		}
+	case AllUp:
+		for _, p := range w.loaded.Programs {
+			if !w.up[p.Name] {
+				w.fail(rule, "%s, and %s was never", render(a), p.Name)
+			}
 		}
 	}
 }
@@ -217,11 +237,12 @@ func askedWell(w *world, a Action) {
 	if p == nil {
 		return
 	}
+	turning := w.before != Stopping && w.stopping() // it may have been asked before that
 	// A life that hangs is not asked: see hungIsAborted.
 	ok := w.sets[p.id.Program].either(func(set Program) bool {
 		switch a := a.(type) {
 		case Ask:
-			first := !p.told && a.Timeout == set.DrainTimeout && a.Hold == set.Gated && (a.Reason == ForStop) == w.forStop(set)
+			first := !p.told && a.Timeout == set.DrainTimeout && a.Hold == set.Gated && (turning || (a.Reason == ForStop) == w.forStop(set))
 			// It was signalled before it could hear, and is told what is left of that.
 			again := p.signal && !p.asked && !a.Hold && w.now.Add(a.Timeout).Equal(p.due)
 			return p.hello && !p.exited && (first || again)

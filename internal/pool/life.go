@@ -76,6 +76,7 @@ type life struct {
 	moves      bool      // it hands connections on, and takes them
 	met        []Meeting // since it drains
 	hold       bool      // it was asked to wait for Quit when it has drained
+	needs      []string  // what its program depended on
 	listens    []string  // the listeners it was given
 	closed     []string  // those it has closed its copies of
 	drained    bool      // it reported so: nothing is open any more

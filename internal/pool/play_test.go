@@ -67,9 +67,9 @@ func (w *world) playLife(p *process, m move) {
 	case m.what == "exited" && !p.exited && !p.killed:
 		w.step(Exited{p.id})
 	case m.what == "gone" && p.killed:
-		w.step(Gone{p.id, Exit{Signal: 9}})
+		w.step(Gone{ID: p.id, Exit: Exit{Signal: 9}})
 	case m.what == "gone":
-		w.step(Gone{p.id, Exit{Code: m.number}})
+		w.step(Gone{ID: p.id, Exit: Exit{Code: m.number}})
 	}
 }
 
@@ -81,7 +81,7 @@ func (w *world) playNonsense(n int) {
 	}
 	w.nonsense = true
 	w.step([]Event{
-		Gone{id, Exit{}}, Hello{id, true}, Ready{id}, Drained{id, 1}, Exited{id}, GateOpen{id}, CommandFailed{id}, Quiesced{"nothing"},
+		Gone{ID: id}, Hello{id, true}, Ready{id}, Drained{id, 1}, Exited{id}, GateOpen{id}, CommandFailed{id}, Quiesced{"nothing"},
 		Alive{id}, Worn{id, "requests"}, Lost{id, id},
 	}[n])
 	w.nonsense = false
@@ -220,10 +220,10 @@ func (w *world) cooperate() bool {
 			w.step(Drained{p.id, 0})
 			return true
 		case p.killed:
-			w.step(Gone{p.id, Exit{Signal: 9}})
+			w.step(Gone{ID: p.id, Exit: Exit{Signal: 9}})
 			return true
 		case p.told || p.exited:
-			w.step(Gone{p.id, Exit{}})
+			w.step(Gone{ID: p.id})
 			return true
 		case !p.saidReady:
 			w.step(Ready{p.id})
@@ -243,7 +243,7 @@ func (w *world) obey() {
 	for !w.done() {
 		switch i := slices.IndexFunc(w.alive, func(p *process) bool { return p.killed && p.state != LifeStuck }); {
 		case i >= 0:
-			w.step(Gone{w.alive[i].id, Exit{Signal: 9}})
+			w.step(Gone{ID: w.alive[i].id, Exit: Exit{Signal: 9}})
 		case !w.quiesced() && !w.passDeadline():
 			w.fail("a stop finishes within the sum of its deadlines", "it waits for nothing, with %d lives left", len(w.alive))
 		}

@@ -130,10 +130,11 @@ type program struct {
 	wanted     int
 	slots      []*slot
 	needs      []*program
-	dependants []*program
-	started    bool // every slot was ready once since it was last held
-	held       bool // kept down by a hard restart until all it affects is down
-	ending     bool // the final stop has come to it
+	ahead      []*program // needs, and what it or a life of it needed, or will need
+	dependants []*program // those it is ahead of
+	started    bool       // every slot was ready once since it was last held
+	held       bool       // kept down by a hard restart until all it affects is down
+	ending     bool       // the final stop has come to it
 }
 
 // New returns a pool of programs that has not begun: nothing starts before the
@@ -145,6 +146,11 @@ func New(programs []Program, seed uint64) *Pool {
 		p.add(c)
 	}
 	p.relate()
+	for _, pr := range p.programs {
+		if len(pr.needs) < len(pr.DependsOn) {
+			panic("pool: circular dependency of " + pr.Name)
+		}
+	}
 	return p
 }
 
@@ -298,9 +304,11 @@ func (pr *program) mayStart() bool {
 func (p *Pool) settleStart() {
 	all := true
 	for _, pr := range p.programs {
-		if !pr.started && !pr.held && !pr.goes() && pr.mayStart() && pr.up() {
+		// One that the operator has stopped before it was up has yet to come up.
+		over, failed := pr.over()
+		if !pr.started && !pr.held && !pr.goes() && pr.mayStart() && pr.up() && (over || pr.serves()) {
 			pr.started = true
-			if over, failed := pr.over(); !over || !failed {
+			if !failed {
 				pr.added = false
 				p.emit(Up{Program: pr.Name})
 			}
@@ -376,4 +384,13 @@ func (p *Pool) life(id ID) (*program, *slot, *life) {
 		}
 	}
 	return nil, nil, nil
+}
+
+// LifeDeadline returns when the time of a life's state is over, as its LifeView
+// has it; zero if it has none, or there is no such life.
+func (p *Pool) LifeDeadline(id ID) time.Time {
+	if _, _, l := p.life(id); l != nil {
+		return l.deadline
+	}
+	return time.Time{}
 }

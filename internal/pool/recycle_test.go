@@ -83,12 +83,17 @@ func recycledForCause(w *world, a Action) {
 // mute tells whether the life's watchdog loses patience in this step.
 func (w *world) mute(p *process) bool { return !p.silent.IsZero() && !p.silent.After(w.now) }
 
-// recycledInTime: but a life that others need, or that ends anyway.
-func recycledInTime(w *world, _ *entry) {
+// recycledInTime: but a life that others need, or that ends anyway, or whose
+// successor has failed to come up at that very moment.
+func recycledInTime(w *world, e *entry) {
 	for _, p := range w.alive {
 		old := !p.retire.IsZero() && !p.retire.After(w.now) && w.seen.Before(p.retire)
 		pr, s := w.core(p.id)
-		if p.state == LifeReady && (old || w.mute(p)) && !p.recycled && !w.stopping() && !pr.removed && pr.inUse() == nil && !s.stopped {
+		tried := w.rolls(pr) && w.pool.rolls[0].back || slices.ContainsFunc(e.actions, func(a Action) bool {
+			r, ok := a.(Rolled)
+			return ok && r.Program == pr.Name && r.Verdict.Outcome == RolledBack
+		})
+		if !tried && p.state == LifeReady && (old || w.mute(p)) && !p.recycled && !w.stopping() && !pr.removed && pr.inUse() == nil && !s.stopped {
 			w.fail("a life that is old enough, or silent, is to be replaced", "%s is not", p.id)
 		}
 	}
@@ -118,8 +123,10 @@ func hungIsAborted(w *world, a Action) {
 }
 
 // replaced tells whether there is no other reason for the life to end but that
-// another takes its place.
+// another takes its place. One that was on its way out when its program came
+// back has that reason.
 func (w *world) replaced(p *process) bool {
 	pr, s := w.core(p.id)
-	return !w.stopping() && !pr.held && !pr.removed && p.id.Slot < pr.wanted && !s.stopped
+	out := slices.ContainsFunc(p.listens, func(name string) bool { return w.listener[name].quiescing })
+	return !out && !w.stopping() && !pr.held && !pr.removed && p.id.Slot < pr.wanted && !s.stopped
 }

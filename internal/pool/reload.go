@@ -55,7 +55,7 @@ func (p *Pool) reload(now time.Time, e Reload) {
 	}
 	for _, pr := range p.programs {
 		if !slices.ContainsFunc(e.Programs, func(n Program) bool { return n.Name == pr.Name }) {
-			p.remove(pr)
+			p.remove(now, pr)
 		}
 	}
 	for _, n := range e.Programs {
@@ -83,9 +83,10 @@ func (p *Pool) change(now time.Time, c *command, pr *program, n Program, roll bo
 	roll = roll || pr.next != nil || pr.behind
 	pr.removed, pr.ending = false, false
 	switch {
-	case leaving && pr.started && !slices.ContainsFunc(pr.slots, func(s *slot) bool { return s.current() != nil }),
+	case leaving && (p.closing(pr) || pr.started && !slices.ContainsFunc(pr.slots, func(s *slot) bool { return s.current() != nil })),
 		(leaving || roll) && pr.down() && !p.underWay(pr),
 		(leaving || roll) && pr.vain():
+		pr.added = pr.added || leaving
 		p.giveUp(now, pr)
 		pr.next, pr.started = &n, false // nothing is there that a roll could replace
 		c.added = append(c.added, pr)
@@ -94,6 +95,7 @@ func (p *Pool) change(now time.Time, c *command, pr *program, n Program, roll bo
 		pr.next, pr.Workers = &n, n.Workers
 		p.enroll(c, pr, false)
 	default:
+		p.needAtOnce(pr, n)
 		pr.Program = n
 		if p.underWay(pr) && p.rolls[0].same { // it holds for the lives before too
 			p.rolls[0].undo.program, *pr.before = n, n
@@ -101,13 +103,32 @@ func (p *Pool) change(now time.Time, c *command, pr *program, n Program, roll bo
 	}
 }
 
+// needAtOnce has the lives there are need what the configuration says now. Those
+// that a roll replaces by lives with other settings keep what they had.
+func (p *Pool) needAtOnce(pr *program, n Program) {
+	mixed := p.underWay(pr) && p.rolls[0].undo != nil && !p.rolls[0].same
+	for _, s := range pr.slots {
+		for _, l := range s.lives {
+			if !l.leaving() && (!mixed || l.generation == pr.generation) {
+				l.needs = n.DependsOn
+			}
+		}
+	}
+}
+
+// closing tells whether a listener of the program takes no newcomers any more:
+// lives that accept from it are nothing that a failed roll could go back to.
+func (p *Pool) closing(pr *program) bool {
+	return slices.ContainsFunc(p.listeners, func(l *listener) bool { return l.state != open && pr.accepts(l) })
+}
+
 // vain tells whether the program was added by a reload and has only lives that
 // serve nobody yet. A roll would wait for it to come up, and go back to what
 // never did.
 func (pr *program) vain() bool { return pr.added && !pr.started && !pr.serves() }
 
-// giveUp ends what a program that was added and never up has tried so far: what
-// it is from now on is tried as if it were the first.
+// giveUp ends what is left of a program that was on its way out, or was added and
+// never up: what it is from now on is tried as if it were the first.
 func (p *Pool) giveUp(now time.Time, pr *program) {
 	if !pr.added {
 		return
@@ -115,7 +136,7 @@ func (p *Pool) giveUp(now time.Time, pr *program) {
 	for _, s := range pr.slots {
 		s.failed, s.ended, s.retry, s.crashes = false, false, time.Time{}, nil
 		for _, l := range s.lives {
-			p.drain(now, pr, l, ForRoll, l.forRoll())
+			p.drain(now, pr, l, pr.reason(p), l.forRoll())
 		}
 	}
 }
@@ -124,7 +145,8 @@ const removedWhy = "removed from the configuration"
 
 // remove begins the end of a program that the configuration does not have any
 // more. Who waits for something of it to start is told.
-func (p *Pool) remove(pr *program) {
+func (p *Pool) remove(now time.Time, pr *program) {
+	p.endSurge(now, pr)
 	pr.removed, pr.next, pr.before, pr.held = true, nil, nil, false
 	p.abandon(pr, pr.Name+" was "+removedWhy)
 	for _, s := range pr.slots {
@@ -133,6 +155,20 @@ func (p *Pool) remove(pr *program) {
 	for _, c := range slices.Clone(p.commands) {
 		if c.kind != cmdStop && (c.program == pr || slices.Contains(c.held, pr)) {
 			p.answer(c, Verdict{Outcome: Refused, Text: pr.Name + " was " + removedWhy})
+		}
+	}
+}
+
+// endSurge asks the new lives of a roll under way to end that stand beside those
+// they were to replace: it is not finished, and should the program come back
+// before it is gone, nobody would.
+func (p *Pool) endSurge(now time.Time, pr *program) {
+	if !p.underWay(pr) {
+		return
+	}
+	for _, it := range p.rolls[0].slots {
+		if it.next != nil && !it.done && slices.ContainsFunc(it.slot.lives, func(l *life) bool { return l != it.next && !l.leaving() }) {
+			p.drain(now, pr, it.next, ForRoll, removedWhy)
 		}
 	}
 }

@@ -6,10 +6,14 @@ import "slices"
 // because another needs it.
 
 // helpersLast: what others need may be asked only if one more of it is there,
-// or if it has ended by itself.
+// or if it has ended by itself. What a reload makes something else of before it
+// has served, nobody has needed yet.
 func helpersLast(w *world, a Action) {
 	p := w.asks(a)
 	if p == nil || p.exited {
+		return
+	}
+	if _, reloads := w.story[len(w.story)-1].event.(Reload); reloads && !p.saidReady {
 		return
 	}
 	for _, o := range w.alive {
@@ -98,7 +102,7 @@ func (w *world) rolls(pr *program) bool {
 
 func transaction(w *world, _ *entry) {
 	for _, pr := range w.pool.programs {
-		if w.rolls(pr) || pr.removed || w.stopping() || w.finished {
+		if w.rolls(pr) || pr.removed || w.halved[pr.Name] || w.stopping() || w.finished {
 			continue
 		}
 		for _, s := range pr.slots[:pr.wanted] {

@@ -72,7 +72,7 @@ func (p *Pool) settleRolls(now time.Time) {
 		}
 		if !r.began {
 			if d := r.program.inUse(); d != nil { // since it was asked for
-				p.abandon(r.program, inUseText(d, r.program))
+				p.refuseRoll(r, inUseText(d, r.program))
 				continue
 			}
 			p.beginRoll(r)
@@ -80,9 +80,7 @@ func (p *Pool) settleRolls(now time.Time) {
 		for i := range r.slots {
 			p.relieve(now, r, &r.slots[i])
 		}
-		for i := range r.slots {
-			p.replace(now, r, &r.slots[i])
-		}
+		p.replace(now, r)
 		if !r.ended() {
 			return
 		}
@@ -91,11 +89,32 @@ func (p *Pool) settleRolls(now time.Time) {
 	}
 }
 
+// refuseRoll forgets a roll that has not begun. A reload waits for the others it
+// has asked for all the same: dropped with this one, they would leave half of the
+// configuration in force.
+func (p *Pool) refuseRoll(r *roll, why string) {
+	p.rolls = slices.DeleteFunc(p.rolls, func(other *roll) bool { return other == r })
+	for _, c := range r.waiting {
+		switch {
+		case !slices.Contains(p.commands, c):
+		case c.kind == cmdReload:
+			c.rolls--
+			c.verdict.worsen(Verdict{Outcome: Refused, Text: why})
+		default:
+			p.answer(c, Verdict{Outcome: Refused, Text: why})
+		}
+	}
+}
+
 // nextRoll puts the roll that goes on first, and returns it; or nil. A program
 // that is not up is not rolled, and the others do not wait for it: it may never
-// come up.
+// come up. One that the operator has stopped has nothing to come up.
 func (p *Pool) nextRoll() *roll {
-	i := slices.IndexFunc(p.rolls, func(r *roll) bool { return r.began || !r.program.held && r.program.started })
+	i := slices.IndexFunc(p.rolls, func(r *roll) bool {
+		pr := r.program
+		waits := !pr.started && slices.ContainsFunc(pr.slots[:pr.wanted], func(s *slot) bool { return !s.stopped })
+		return r.began || !pr.held && !waits
+	})
 	if i < 0 {
 		return nil
 	}
@@ -164,11 +183,33 @@ func (p *Pool) endRoll(r *roll) {
 	}
 }
 
-// replace starts the new life of a slot, if it may start now.
-func (p *Pool) replace(now time.Time, r *roll, it *item) {
-	if !it.done && it.next == nil && p.mayReplace(now, r, it.slot) {
-		it.slot.failed, it.slot.ended, it.slot.retry = false, false, time.Time{}
-		it.next = p.start(now, r.program, it.slot, it.to)
+// replace starts the new lives that may start now. Where the old one must end
+// first, it is asked to. What is under way is counted once, not for each slot: a
+// roll of a thousand would be slow.
+func (p *Pool) replace(now time.Time, r *roll) {
+	pr := r.program
+	if !pr.mayStart() {
+		return
+	}
+	starting, draining := r.starting(), r.draining()
+	for i := range r.slots {
+		it := &r.slots[i]
+		if starting >= max(1, pr.MaxSurge) {
+			return
+		}
+		if it.done || it.next != nil {
+			continue
+		}
+		switch old := it.slot.current(); {
+		case old == nil && it.slot.busy(): // nothing overlaps that the roll did not start
+		case old == nil || pr.MaxSurge > 0:
+			it.slot.failed, it.slot.ended, it.slot.retry = false, false, time.Time{}
+			it.next = p.start(now, pr, it.slot, it.to)
+			starting++
+		case draining == 0:
+			p.drain(now, pr, old, ForRoll, old.forRoll())
+			draining++
+		}
 	}
 }
 
@@ -191,25 +232,6 @@ func (p *Pool) relieve(now time.Time, r *roll, it *item) {
 			p.drain(now, pr, l, ForRoll, l.forRoll())
 		}
 	}
-}
-
-// mayReplace tells whether the new life of a slot may start now. If the old
-// one must end first, it is asked to.
-func (p *Pool) mayReplace(now time.Time, r *roll, s *slot) bool {
-	if !r.program.mayStart() || r.starting() >= max(1, r.program.MaxSurge) {
-		return false
-	}
-	old := s.current()
-	if old == nil {
-		return !s.busy() // nothing overlaps that the roll did not start
-	}
-	if r.program.MaxSurge > 0 {
-		return true
-	}
-	if r.draining() == 0 {
-		p.drain(now, r.program, old, ForRoll, old.forRoll())
-	}
-	return false
 }
 
 // forRoll is why a life is rolled.

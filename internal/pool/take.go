@@ -35,7 +35,7 @@ func (p *Pool) take(now time.Time, e Event) {
 	case Exited:
 		taken = p.with(e.ID, func(pr *program, _ *slot, l *life) { p.exited(now, pr, l) })
 	case Gone:
-		taken = p.with(e.ID, func(pr *program, s *slot, l *life) { p.gone(now, pr, s, l, e.Exit) })
+		taken = p.with(e.ID, func(pr *program, s *slot, l *life) { p.gone(now, pr, s, l, e) })
 	case Quiesced:
 		l := p.listener(e.Listener)
 		if taken = l != nil && l.state == quiescing; taken {
@@ -157,14 +157,14 @@ func (p *Pool) exited(now time.Time, pr *program, l *life) {
 }
 
 // gone deals with the end of a life. That of a stuck one has been dealt with.
-func (p *Pool) gone(now time.Time, pr *program, s *slot, l *life, e Exit) {
+func (p *Pool) gone(now time.Time, pr *program, s *slot, l *life, e Gone) {
 	s.lives = slices.DeleteFunc(s.lives, func(other *life) bool { return other == l })
 	if l.state == LifeStuck {
 		p.become(l, LifeGone, "")
 		return
 	}
-	l.exit, l.deadline = e, time.Time{}
-	v := p.verdict(pr, l, e)
+	l.exit, l.deadline, l.killed = e.Exit, time.Time{}, l.killed && !e.Missed
+	v := p.verdict(pr, l, e.Exit)
 	p.become(l, LifeGone, v.Text)
 	p.lost(now, pr, s, l, v)
 }
@@ -173,6 +173,9 @@ func (p *Pool) gone(now time.Time, pr *program, s *slot, l *life, e Exit) {
 // end.
 func (p *Pool) lost(now time.Time, pr *program, s *slot, l *life, v Verdict) {
 	own := l.step == notAsked // nobody asked it to end
+	if !slices.Equal(l.needs, pr.DependsOn) {
+		p.relate() // nobody may need that any more
+	}
 	p.judge(pr, s, v)
 	switch {
 	case p.phase == Stopping || pr.held || pr.goes():

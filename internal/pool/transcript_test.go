@@ -258,7 +258,7 @@ func (s *stage) parse(w []string) Event {
 		} else if arg(2) != "" {
 			e.Code = s.number(arg(2))
 		}
-		return Gone{s.id(w[1]), e}
+		return Gone{ID: s.id(w[1]), Exit: e, Missed: arg(3) == "missed"}
 	case "quiesced":
 		return Quiesced{w[1]}
 	}

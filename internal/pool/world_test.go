@@ -19,6 +19,7 @@ type world struct {
 	now      time.Time
 	seen     time.Time // when the core was last called
 	before   Phase     // of the core, before the step
+	rolled   *roll     // the first roll of the core, before the step
 
 	sets        map[string]settings        // by program
 	versions    map[string]map[int]Program // by program and generation
@@ -36,6 +37,7 @@ type world struct {
 	crash       *process                  // its end is the event, and nobody has asked for it
 	uncounted   map[string]int            // by program: such ends that no slot counts, since its last roll
 	lastEnd     map[string]int            // by worker: the youngest of its lives that have ended
+	halved      map[string]bool           // programs that a reload has removed half way through a roll
 	tokens      int
 	nonsense    bool // the event cannot mean anything
 	died        bool // something ended badly while all was stopping
@@ -83,7 +85,7 @@ type backoffModel struct {
 func newWorld(lines []string) *world {
 	w := &world{
 		rules: invariants(), lines: lines, up: map[string]bool{}, replies: map[int]int{}, lastEnd: map[string]int{}, versions: map[string]map[int]Program{}, restarts: map[int]restarted{}, uncounted: map[string]int{},
-		listener: map[string]*listenerModel{}, backoff: map[string]*backoffModel{}, over: map[string]bool{},
+		listener: map[string]*listenerModel{}, backoff: map[string]*backoffModel{}, over: map[string]bool{}, halved: map[string]bool{},
 		sets: map[string]settings{}, stable: map[string]Program{}, config: &stage{},
 	}
 	for _, line := range lines {
@@ -124,7 +126,10 @@ func (w *world) step(e Event) {
 	if w.done() {
 		return
 	}
-	w.before = w.pool.phase
+	w.before, w.rolled = w.pool.phase, nil
+	if len(w.pool.rolls) > 0 && w.pool.rolls[0].began {
+		w.rolled = w.pool.rolls[0]
+	}
 	w.story = append(w.story, entry{declared: w.declared, wait: w.now.Sub(w.seen), event: e})
 	w.declared = nil
 	w.hear(e)
@@ -176,7 +181,7 @@ func (w *world) look(e Event) {
 		s.surge = max(s.surge, pr.MaxSurge)
 		w.sets[pr.Name] = s
 		w.versions[pr.Name][pr.generation] = pr.Program
-		if reloads && pr.next == nil && !(w.rolls(pr) && !w.pool.rolls[0].same) {
+		if reloads && pr.next == nil && !(w.rolls(pr) && w.pool.rolls[0].all && !w.pool.rolls[0].same) {
 			for generation := range w.versions[pr.Name] { // what changes at once does so for all
 				w.versions[pr.Name][generation] = pr.Program
 			}
@@ -218,9 +223,11 @@ func (w *world) hear(e Event) {
 		}
 	case Rollback:
 		w.rollingBack = true
+		clear(w.uncounted)
 	case Reload:
 		if w.before != Stopping {
 			w.loaded = e
+			w.halve(e)
 		}
 	}
 	switch e.(type) {
@@ -270,11 +277,21 @@ func (w *world) hear(e Event) {
 		p.exited = true
 	case Gone:
 		p.ending, p.exit = true, e.Exit
-		if !p.told && p.state != LifeStuck {
+		// A hard restart wants its end, if it has not asked for it yet.
+		if pr, _ := w.core(p.id); !p.told && p.state != LifeStuck && !pr.held {
 			w.crash = p
 		}
 		clean := p.drained || e.Exit == Exit{} || e.Exit.Signal == 15 || e.Exit.Code == 128+15
 		w.judge(p, p.killed || !clean)
+	}
+}
+
+// halve notes which roll under way a reload ends: what it has replaced stays so.
+func (w *world) halve(e Reload) {
+	for _, pr := range w.pool.programs {
+		if w.rolls(pr) && !slices.ContainsFunc(e.Programs, func(p Program) bool { return p.Name == pr.Name }) {
+			w.halved[pr.Name] = true
+		}
 	}
 }
 
@@ -298,6 +315,7 @@ func (w *world) note(e Event, a Action) {
 	case CloseListener:
 		w.listener[a.Listener].closed = true
 	case Rolled:
+		delete(w.halved, a.Program)
 		w.fallBack(a)
 	case Up:
 		w.up[a.Program] = true
@@ -308,6 +326,7 @@ func (w *world) note(e Event, a Action) {
 	case Removed:
 		w.alive = slices.DeleteFunc(w.alive, func(p *process) bool { return p.id.Program == a.Program })
 		delete(w.sets, a.Program)
+		delete(w.halved, a.Program)
 	case Reply:
 		w.replies[a.Token]++
 	case Finish:

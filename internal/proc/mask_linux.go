@@ -15,8 +15,10 @@ import (
 // before that program has called signal.Notify waits in the kernel until then,
 // and does not end it. (Notify unblocks what it is asked for, in a thread of its
 // own.) That holds for all but TERM, INT, QUIT and HUP, which Go's runtime
-// unblocks before any code of a program runs. Other threads of this program
-// still take signals.
+// unblocks before any code of a program runs, and before it has handlers (minit
+// comes before initsig): what is pending then has the effect that was inherited,
+// to end the process or, of what is ignored, none. To block these in all threads
+// would keep them no further. Other threads of this program still take signals.
 func BlockSignals(signals []os.Signal) (restore func()) {
 	var set unix.Sigset_t
 	const bits = 8 * int(unsafe.Sizeof(set.Val[0]))

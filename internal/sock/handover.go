@@ -18,7 +18,8 @@ type Handover struct {
 // HandOver returns what Adopt needs. The Listener stays as it is.
 func (l *Listener) HandOver() Handover {
 	h := Handover{Address: l.address, FD: l.FD()}
-	if l.path != nil {
+	// A quiesced one has removed its path, which may be a successor's by now.
+	if ours, _ := l.path.ours(); ours {
 		h.Path = l.path.path
 	}
 	return h

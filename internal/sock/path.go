@@ -24,15 +24,20 @@ type boundPath struct {
 }
 
 // bindPath listens at a path. From the moment it exists the socket's file is
-// never more open than mode.
-func bindPath(path string, mode os.FileMode) (net.Listener, *boundPath, error) {
+// never more open than the mode of o.
+func bindPath(path string, o Options) (net.Listener, *boundPath, error) {
+	mode := o.Mode
 	abs, err := filepath.Abs(path)
 	if err != nil {
 		return nil, nil, err
 	}
 	// From the question who listens there to the answer being ourselves: two
 	// that start together would else each find the other's socket stale.
-	defer lockDir(filepath.Dir(abs))()
+	unlock, err := lockDir(filepath.Dir(abs), o.NoWait)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer unlock()
 	if err := clearStale(path); err != nil {
 		return nil, nil, err
 	}
@@ -71,6 +76,9 @@ func clearStale(path string) error {
 		return errors.New("a file that is not a socket is in the way")
 	}
 	c, err := net.DialTimeout("unix", path, time.Second)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil // its owner has just removed it
+	}
 	if err == nil {
 		who := peer(c)
 		c.Close()
@@ -81,23 +89,37 @@ func clearStale(path string) error {
 	if !errors.Is(err, syscall.ECONNREFUSED) {
 		return fmt.Errorf("%w, and nobody can say by whom: %w", syscall.EADDRINUSE, bare(err))
 	}
-	return os.Remove(path)
+	return removeFile(path)
 }
 
 // remove removes the path if it is still the file that was bound here.
+//
+// It needs no lock, for which whoever closes a socket would have to wait: a
+// socket that is open answers, and nobody takes it for stale between the look and
+// the removal. One that has been made to refuse has lost its path before, when it
+// was quiesced.
 func (b *boundPath) remove() error {
-	if b == nil {
-		return nil
-	}
-	defer lockDir(filepath.Dir(b.path))()
-	now, err := os.Lstat(b.path)
-	if errors.Is(err, fs.ErrNotExist) || err == nil && !os.SameFile(now, b.file) {
-		return nil
-	}
-	if err != nil {
+	if ours, err := b.ours(); !ours {
 		return err
 	}
-	if err := os.Remove(b.path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	return removeFile(b.path)
+}
+
+// ours tells whether the path is still the file that was bound here.
+func (b *boundPath) ours() (bool, error) {
+	if b == nil {
+		return false, nil
+	}
+	now, err := os.Lstat(b.path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	return err == nil && os.SameFile(now, b.file), err
+}
+
+// removeFile removes a file that somebody else may remove, too.
+func removeFile(path string) error {
+	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
 	return nil
@@ -114,22 +136,32 @@ func unlinkForGood(b *boundPath) error {
 	return b.remove()
 }
 
+// errLocked is the answer to a caller that does not wait for the lock.
+var errLocked = errors.New("another process is binding a socket in this directory; try again")
+
 // lockDir locks a directory against other users of this package and returns
 // the unlocking. It leaves no file behind, as a lock file would. A lock that
 // is not to be had within half a second, from a file system without locks or
 // from somebody who sits on it, is done without: it closes a race that needs
-// two starts within microseconds, and must not become a way to block one.
-func lockDir(dir string) (unlock func()) {
+// two starts within microseconds, and must not become a way to block one. With
+// noWait one that is held is an error, at once.
+func lockDir(dir string, noWait bool) (unlock func(), err error) {
 	fd, err := unix.Open(dir, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	if err != nil {
-		return func() {}
+		return func() {}, nil // what follows says why, if it matters
 	}
 	for range 100 {
 		err := unix.Flock(fd, unix.LOCK_EX|unix.LOCK_NB)
-		if err != unix.EWOULDBLOCK && err != unix.EINTR {
-			break
+		switch {
+		case err == unix.EINTR:
+			continue
+		case err != unix.EWOULDBLOCK:
+			return func() { unix.Close(fd) }, nil
+		case noWait:
+			unix.Close(fd)
+			return nil, errLocked
 		}
 		time.Sleep(5 * time.Millisecond)
 	}
-	return func() { unix.Close(fd) }
+	return func() { unix.Close(fd) }, nil
 }

@@ -4,11 +4,13 @@ import (
 	"context"
 	"errors"
 	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -182,4 +184,47 @@ func TestCloseAfterChangeOfDirectory(t *testing.T) {
 	if _, err := os.Lstat(made + "/s"); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("after Close: %v, want no file", err)
 	}
+}
+
+// Whoever cannot wait is not held up by a lock, neither to bind nor to close.
+func TestNobodyWaitsForTheLock(t *testing.T) {
+	path := socketPath(t)
+	l := listen(t, path, Options{})
+	dir, err := os.Open(filepath.Dir(path))
+	must(t, err)
+	defer dir.Close()
+	must(t, unix.Flock(int(dir.Fd()), unix.LOCK_EX))
+	began := time.Now()
+	if _, err := Listen(unixAddress(path+"2"), Options{NoWait: true}); !errors.Is(err, errLocked) {
+		t.Errorf("bind: %v, want %v", err, errLocked)
+	}
+	must(t, l.Quiesce())
+	must(t, l.Close())
+	if took := time.Since(began); took > 400*time.Millisecond {
+		t.Errorf("it took %v", took)
+	}
+	// At a start it is waited for, and then done without.
+	late := listen(t, path, Options{})
+	must(t, late.Close())
+	if took := time.Since(began); took < 400*time.Millisecond {
+		t.Errorf("the lock was not waited for: %v", took)
+	}
+}
+
+// One that is handed over after it was quiesced does not take its successor's
+// path for its own.
+func TestHandOverAfterQuiesce(t *testing.T) {
+	l := listen(t, socketPath(t), Options{})
+	must(t, l.Quiesce())
+	next := listen(t, l.Address().Address, Options{})
+	h := l.HandOver()
+	var err error
+	h.FD, err = unix.FcntlInt(uintptr(h.FD), unix.F_DUPFD_CLOEXEC, 3)
+	must(t, err)
+	heir, err := Adopt(h)
+	must(t, err)
+	must(t, heir.Close())
+	dial(t, next.Address())
+	must(t, next.Close())
+	must(t, l.Close())
 }

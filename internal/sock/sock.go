@@ -38,6 +38,9 @@ type Options struct {
 	// MPTCP listens for multipath TCP where the kernel has it. Such a socket
 	// cannot be quiesced, so it is off where Go's own default is on.
 	MPTCP bool
+	// NoWait has a unix path in a directory where somebody else is just binding
+	// one refused, where otherwise half a second is waited for him.
+	NoWait bool
 }
 
 // ErrNotEmpty is returned by Refuse while somebody waits in the queue.
@@ -223,7 +226,7 @@ func (l *Listener) locked(verb string, do func() error) error {
 func bind(a Address, o Options) (net.Listener, *boundPath, error) {
 	switch {
 	case a.Network == "unix" && !strings.HasPrefix(a.Address, "@"):
-		return bindPath(a.Address, o.Mode)
+		return bindPath(a.Address, o)
 	case a == Address{}:
 		return nil, nil, errors.New("no address")
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"os"
 	"strings"
 	"syscall"
 	"time"
@@ -29,7 +30,7 @@ func (s *Supervisor) act(a pool.Action) {
 		s.runStopCommand(s.lives[a.ID])
 	case pool.Signal:
 		l := s.lives[a.ID]
-		l.askedFor(l.program.DrainTimeout)
+		l.askedFor(time.Until(s.core.LifeDeadline(a.ID))) // after a shut gate it is not the drain's
 		l.endGate()
 		l.signal(l.program.StopSignal)
 	case pool.Cut:
@@ -44,21 +45,32 @@ func (s *Supervisor) act(a pool.Action) {
 		l.endGate()
 		l.guarded.Asked(0)
 		if l.process != nil {
-			_ = l.process.SignalGroup(syscall.SIGKILL) // it may have ended meanwhile: Gone tells
+			// What it has said is still being read, perhaps; then Gone comes late.
+			l.missed = l.process.SignalGroup(syscall.SIGKILL) == os.ErrProcessDone
 		}
 	case pool.Quiesce:
 		s.quiesce(s.listeners[a.Listener])
 	case pool.CloseListener:
 		s.closeListener(s.listeners[a.Listener])
 	case pool.Reply:
-		r := s.replies[a.Token]
-		r.verdict <- s.verdict(a.Verdict, r.since)
-		delete(s.replies, a.Token)
+		s.reply(a)
 	case pool.Finish:
 		s.finish(a.Verdict)
 	default:
 		s.record(a)
 	}
+}
+
+// reply passes the core's answer on to the operator who waits for it. For a
+// signal nobody does: the log says what is not done.
+func (s *Supervisor) reply(a pool.Reply) {
+	if a.Token == 0 {
+		s.log.Warn("not done", "reason", a.Verdict.Text)
+		return
+	}
+	r := s.replies[a.Token]
+	r.verdict <- s.verdict(a.Verdict, r.since)
+	delete(s.replies, a.Token)
 }
 
 // ask tells a life over its channel to drain.
@@ -145,7 +157,7 @@ func (s *Supervisor) recordState(a pool.Became) {
 	s.log.Log(context.Background(), level, string(a.State), args...)
 	switch a.State {
 	case pool.LifeCutting:
-		l.askedFor(0)
+		l.guarded.Asked(time.Until(s.core.LifeDeadline(a.ID)))
 	case pool.LifeDraining:
 		if s.talk.IsZero() {
 			s.talk = time.Now().Add(time.Second)

@@ -23,7 +23,8 @@ func (s *Supervisor) bind() error {
 
 // bindOne opens a listening socket, and makes it the one of its name.
 func (s *Supervisor) bindOne(c Listener) error {
-	l, err := sock.Listen(c.Address, sock.Options{Mode: c.Mode, MPTCP: c.MPTCP})
+	// Nothing may hold up the loop, where a reload binds.
+	l, err := sock.Listen(c.Address, sock.Options{Mode: c.Mode, MPTCP: c.MPTCP, NoWait: s.core != nil})
 	if err != nil {
 		return &bindError{c, err}
 	}

@@ -75,7 +75,8 @@ type Program struct {
 	MaxRequestsJitter int
 	MaxAge            time.Duration
 	MaxAgeJitter      time.Duration
-	MaxMemory         int64         // bytes resident, of the worker and all it has started
+	MaxMemory         int64 // bytes resident, of the worker and all it has started
+	MaxMemoryJitter   int64
 	Watchdog          time.Duration // without WATCHDOG=1
 	MaxSurge          int           // extra lives during a roll; 0: stop first
 	MaxDraining       int           // old lives draining at once during a roll; 0: Workers

@@ -295,6 +295,7 @@ type fakeProcess struct {
 	told    func(who string, s syscall.Signal) // of each signal; nil: nothing is
 	sight   sock.Sight
 	memory  int64
+	weighed int // how often its memory was looked at
 }
 
 func (p *fakeProcess) Pid() int                { return p.pid }
@@ -307,8 +308,16 @@ func (p *fakeProcess) Exit() proc.Exit {
 	return p.exit
 }
 
-func (p *fakeProcess) Signal(s syscall.Signal) error      { return p.got("leader", s) }
-func (p *fakeProcess) SignalGroup(s syscall.Signal) error { return p.got("group", s) }
+func (p *fakeProcess) Signal(s syscall.Signal) error { return p.got("leader", s) }
+
+func (p *fakeProcess) SignalGroup(s syscall.Signal) error {
+	select {
+	case <-p.gone:
+		return os.ErrProcessDone
+	default:
+		return p.got("group", s)
+	}
+}
 
 // got notes a signal with the time since the start: "5s leader 15".
 func (p *fakeProcess) got(who string, s syscall.Signal) error {
@@ -344,6 +353,7 @@ func (p *fakeProcess) seen() sock.Sight {
 func (p *fakeProcess) eats() int64 {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	p.weighed++
 	return p.memory
 }
 

@@ -41,6 +41,7 @@ type life struct {
 
 	handed *proc.Handover // while another executable is about to take over; nil: it is not
 
+	missed  bool // it had ended when it was killed
 	hello   bool
 	spokeUp bool                // it says itself when it is ready
 	status  string              // its STATUS= line
@@ -130,7 +131,9 @@ func (s *Supervisor) watch(l *life, p process, spoke <-chan struct{}, said []<-c
 		}
 	}
 	e := p.Exit()
-	s.post(pool.Gone{ID: l.id, Exit: pool.Exit{Code: e.Code, Signal: int(e.Signal)}})
+	s.call(context.Background(), func() {
+		s.step(pool.Gone{ID: l.id, Exit: pool.Exit{Code: e.Code, Signal: int(e.Signal)}, Missed: l.missed})
+	})
 }
 
 // waits waits until c is closed. It returns false when the life is let go

@@ -3,6 +3,7 @@ package supervisor
 import (
 	"context"
 	"fmt"
+	"math"
 	"time"
 
 	"github.com/lastcall/lastcall/internal/pool"
@@ -29,41 +30,62 @@ func (s *Supervisor) trimSoon() {
 // limit to it: there is no event for that.
 const memoryEvery = 10 * time.Second
 
-// watchMemory looks after the programs with a limit to their memory, until the
-// function it returns is called.
-func (s *Supervisor) watchMemory() (end func()) {
-	ctx, cancel := context.WithCancel(context.Background())
+// watchMemory has the workers' memory looked at for as long as one of them has a
+// limit to it; it is called for each that may be the first. Without one nothing
+// wakes a supervisor at rest.
+func (s *Supervisor) watchMemory(p *Program) {
+	if p.MaxMemory == 0 || s.watching {
+		return
+	}
+	s.watching = true
 	go func() {
 		look := time.NewTicker(memoryEvery)
 		defer look.Stop()
 		for {
 			select {
-			case <-ctx.Done():
+			case <-s.done:
 				return
 			case <-look.C:
-				s.lookAtMemory(ctx)
+				if !s.lookAtMemory() {
+					return
+				}
 			}
 		}
 	}()
-	return cancel
 }
 
-// lookAtMemory reads /proc aside: that takes its time, which the loop must not.
-func (s *Supervisor) lookAtMemory(ctx context.Context) {
+// maxMemory returns how much memory the life may use, in bytes; 0: as much as it
+// likes. What is added to the limit is no chance but the number of the life times
+// the golden ratio, less the whole: of lives that follow each other it is far
+// apart, which chance would not promise, and an upgrade does not change it.
+func (l *life) maxMemory() int64 {
+	limit := l.program.MaxMemory
+	if limit == 0 {
+		return 0
+	}
+	_, share := math.Modf(float64(l.id.Life) * math.Phi)
+	return limit + int64(share*float64(l.program.MaxMemoryJitter))
+}
+
+// lookAtMemory tells whether there was anything to look at. It reads /proc aside:
+// that takes its time, which the loop must not.
+func (s *Supervisor) lookAtMemory() bool {
 	type limited struct {
 		id    pool.ID
 		pid   int
 		limit int64
 	}
+	ctx := context.Background()
 	var all []limited
 	var memory func(pid int) int64
 	s.call(ctx, func() {
 		memory = s.system.memory
 		for id, l := range s.lives {
-			if limit := l.program.MaxMemory; limit > 0 && l.process != nil {
+			if limit := l.maxMemory(); limit > 0 && l.process != nil {
 				all = append(all, limited{id, l.process.Pid(), limit})
 			}
 		}
+		s.watching = len(all) > 0
 	})
 	for _, l := range all {
 		if used := memory(l.pid); used > l.limit {
@@ -71,4 +93,5 @@ func (s *Supervisor) lookAtMemory(ctx context.Context) {
 			s.call(ctx, func() { s.step(pool.Worn{ID: l.id, Why: why}) })
 		}
 	}
+	return len(all) > 0
 }

@@ -110,17 +110,17 @@ func TestMaxMemory(t *testing.T) {
 	s := run(t, Config{Name: "test", Programs: []Program{p}})
 	s.logged("msg=ready\n")
 	before := s.workers()
-	s.lookAtMemory(t.Context())
+	s.lookAtMemory()
 	if strings.Contains(s.log.String(), "to be replaced") {
 		t.Error("a worker that has eaten nothing is replaced")
 	}
 	touch(t, file)
 	s.until("it has eaten", func() bool {
-		s.lookAtMemory(t.Context())
+		s.lookAtMemory()
 		return strings.Contains(s.log.String(), "to be replaced")
 	})
 	name := s.changed(before)
-	s.lookAtMemory(t.Context())
+	s.lookAtMemory()
 	if n := strings.Count(s.log.String(), "to be replaced"); n != 1 {
 		t.Errorf("%d are replaced, want one", n)
 	}
@@ -201,6 +201,9 @@ func TestReloadsLeaveNothing(t *testing.T) {
 	s.call(context.Background(), func() {
 		if n := len(s.versions["web"]); n > 4 {
 			t.Errorf("%d generations are kept", n)
+		}
+		if n := len(s.listeners); n > 3 {
+			t.Errorf("%d listeners are kept, all but one of them closed", n)
 		}
 	})
 	if r := s.stop(); r.Code != 0 {

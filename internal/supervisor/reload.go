@@ -181,6 +181,7 @@ func (s *Supervisor) adjust(p *Program) {
 			v.Program = *p
 			v.Listen = s.coreNames(p.Listen)
 			s.guardBy(v)
+			s.watchMemory(&v.Program)
 		}
 	}
 }

@@ -131,7 +131,7 @@ func (s *Supervisor) scaleBy(n int) {
 		return
 	}
 	for _, p := range s.core.Snapshot().Programs {
-		if p.Name == all[0].Name && p.Wanted+n >= 1 {
+		if p.Name == all[0].Name { // the core refuses a program without workers
 			s.step(pool.Scale{Program: p.Name, Workers: p.Wanted + n})
 		}
 	}
@@ -141,7 +141,11 @@ func (s *Supervisor) scaleBy(n int) {
 // connects from now on waits in them until somebody starts the workers again.
 // A program that others depend on serves on.
 func (s *Supervisor) drainWorkers() {
-	for _, p := range s.serving() {
+	serving := s.serving()
+	if len(serving) == 0 {
+		s.log.Warn("nothing to drain: no program has listeners")
+	}
+	for _, p := range serving {
 		s.step(pool.Stop{Program: p.Name, Slot: -1})
 	}
 }

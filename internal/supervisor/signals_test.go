@@ -4,6 +4,9 @@ import (
 	"os"
 	"syscall"
 	"testing"
+	"time"
+
+	"github.com/lastcall/lastcall/internal/proc"
 )
 
 // Nobody waits for the verdict of a signal: the log says it.
@@ -36,4 +39,38 @@ func TestHangupDuringAStopIsLogged(t *testing.T) {
 		t.Error(err)
 	}
 	s.ended()
+}
+
+// The reason is in the log, whether the shell finds it or the core.
+func TestScalingByASignalThatIsRefusedIsLogged(t *testing.T) {
+	web := func(name string) Program {
+		p := program(name, 1, "sleep")
+		p.MinUptime = time.Millisecond
+		return p
+	}
+	for _, test := range []struct {
+		programs []Program
+		sig      syscall.Signal
+		want     string
+	}{
+		{[]Program{web("a"), web("b")}, syscall.SIGTTIN, "which program to scale cannot be told"},
+		{[]Program{web("a")}, syscall.SIGTTOU, `msg="not done" reason="scale needs a program and at least 1 worker"`},
+		{[]Program{web("a")}, syscall.SIGWINCH, "nothing to drain: no program has listeners"},
+	} {
+		t.Run(test.sig.String(), func(t *testing.T) {
+			inBubble(t, func(t *testing.T) {
+				b := runFake(t, test.programs...)
+				b.after(time.Second)
+				b.signal(test.sig)
+				if b.count(test.want) != 1 {
+					t.Errorf("the log does not say %q once", test.want)
+				}
+				b.signal(syscall.SIGTERM)
+				for i := range test.programs {
+					b.ends(i, proc.Exit{})
+				}
+				b.returned(exitDone)
+			})
+		})
+	}
 }

@@ -85,16 +85,24 @@ func (s *simulation) endedBadly() (badly, perhaps string) {
 		e, f := a.Exit(), a.become()
 		clean := f.drained || e.Signal == syscall.SIGTERM || e.Signal == 0 && (e.Code == 0 || e.Code == 143)
 		switch {
-		case a.channel == nil || !f.ended.IsZero() && !f.ended.After(s.stopped):
+		case a.channel == nil || !f.ended.IsZero() && !f.ended.Add(a.unheard()).After(s.stopped):
 		case f.killed.After(s.stopped):
 			badly = a.worker + " was killed"
-		case !f.killed.IsZero() || a.late: // of that the loop hears up to 200 ms late
+		case !f.killed.IsZero() || a.late:
 			perhaps = a.worker + " was killed"
 		case !clean:
 			badly = a.worker + " died"
 		}
 	}
 	return badly, perhaps
+}
+
+// unheard is how long after its end at most the loop hears of it.
+func (a *actor) unheard() time.Duration {
+	if a.late {
+		return 200 * time.Millisecond
+	}
+	return 0
 }
 
 // clear ends what is left, so that the bubble can.

@@ -121,6 +121,7 @@ func (s *Supervisor) attach(l *life) {
 		l.said = append(l.said, s.follow(l, st))
 	}
 	l.ends = append(l.ends, l.said...)
+	s.watchMemory(l.program)
 	go s.watch(l, l.process, l.spokeEnd, l.said)
 }
 

@@ -95,6 +95,7 @@ type Supervisor struct {
 	control    *control.Server // nil: none
 	signals    chan os.Signal
 	pending    []syscall.Signal                  // that came before the loop began
+	watching   bool                              // the workers' memory
 	trimmer    *time.Timer                       // nil: nothing was to be given back yet
 	parking    chan halted                       // readers come to a halt
 	parked     map[<-chan struct{}]chan struct{} // that have, by their ends
@@ -190,6 +191,10 @@ func (s *Supervisor) Run() Report {
 	return s.run()
 }
 
+// Abandon ends a supervisor that is not to run after all: its methods return as
+// after the end. It is called instead of Run.
+func (s *Supervisor) Abandon() { close(s.done) }
+
 // run binds, or takes over, and feeds the core until it has finished.
 func (s *Supervisor) run() Report {
 	open := s.bind
@@ -223,7 +228,6 @@ func (s *Supervisor) run() Report {
 	if err := s.begin(); err != nil {
 		return Report{exitFailure, err}
 	}
-	defer s.watchMemory()()
 	s.loop()
 	for _, l := range s.lives { // those that even KILL has not ended
 		l.release()

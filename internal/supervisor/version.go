@@ -1,6 +1,7 @@
 package supervisor
 
 import (
+	"maps"
 	"os"
 	"slices"
 
@@ -58,6 +59,25 @@ func (s *Supervisor) forget(name string) {
 			delete(s.versions[name], generation)
 		}
 	}
+	s.forgetListeners()
+}
+
+// forgetListeners lets go of those closed listeners that neither the core knows
+// any more nor a generation that it may go back to: each reload that moves one
+// would add to those that each upgrade carries along, and each end looks at.
+func (s *Supervisor) forgetListeners() {
+	known := make(map[string]bool)
+	for _, l := range s.core.Snapshot().Listeners {
+		known[l.Name] = true
+	}
+	for _, of := range s.versions {
+		for _, v := range of {
+			for _, name := range v.Listen {
+				known[name] = true
+			}
+		}
+	}
+	maps.DeleteFunc(s.listeners, func(name string, l *listener) bool { return l.closed && !known[name] })
 }
 
 // unpin closes all that is pinned.

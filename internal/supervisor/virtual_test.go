@@ -3,6 +3,7 @@ package supervisor
 import (
 	"context"
 	"errors"
+	"strings"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -11,6 +12,7 @@ import (
 
 	"github.com/lastcall/lastcall/internal/control"
 	"github.com/lastcall/lastcall/internal/gate"
+	"github.com/lastcall/lastcall/internal/pool"
 	"github.com/lastcall/lastcall/internal/proc"
 	"github.com/lastcall/lastcall/internal/sock"
 	"github.com/lastcall/lastcall/internal/wire"
@@ -190,6 +192,47 @@ func TestForeignCopyRefuses(t *testing.T) {
 	})
 }
 
+// Workers that grow alike do not reach their limits together: of four, each is
+// given another part of the jitter.
+func TestMaxMemoryJitter(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		p := program("web", 4, "sleep")
+		p.MaxMemory, p.MaxMemoryJitter = 100<<20, 40<<20
+		b := runTalking(t, p)
+		n := 4
+		use := func(mebibytes int64, limit string) {
+			for i := range n {
+				f := b.system.process(i)
+				f.set(func() { f.memory = mebibytes << 20 })
+			}
+			before := strings.Count(b.log.String(), "to be replaced")
+			b.after(10 * time.Second)
+			told := strings.Count(b.log.String(), "to be replaced") - before
+			if limit == "" {
+				if told > 0 {
+					t.Errorf("with %d MiB %d are to be replaced", mebibytes, told)
+				}
+				return
+			}
+			if told != 1 || !strings.Contains(b.log.String(), limit) {
+				t.Fatalf("with %d MiB %d are to be replaced, want one: %s", mebibytes, told, limit)
+			}
+			b.comesUp(n)
+			n++
+		}
+		b.after(time.Second)
+		use(101, "")
+		use(109, "")
+		use(110, "worker=web.1 life=2 reason=\"max_memory: uses 110 of 109 MiB\"")
+		b.isAsked(1)
+		b.ends(1, proc.Exit{})
+		b.signal(syscall.SIGTERM)
+		for _, i := range []int{0, 2, 3, 4} {
+			b.ends(i, proc.Exit{})
+		}
+	})
+}
+
 // What eats too much is found out by the ticker, what gives no sign by its
 // watchdog; each is replaced.
 func TestWornIsReplaced(t *testing.T) {
@@ -214,6 +257,60 @@ func TestWornIsReplaced(t *testing.T) {
 		b.signal(syscall.SIGTERM)
 		b.ends(2, proc.Exit{})
 		b.returned(exitDone)
+	})
+}
+
+// The ticker runs while a worker has a limit, and not otherwise.
+func TestMemoryIsWatchedWhileThereIsALimit(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		p := program("web", 1, "sleep")
+		p.MinUptime = time.Second
+		conf := func() Config { return Config{Name: "test", Programs: []Program{p}} }
+		b := runFakeWith(t, &fakeSystem{}, conf(), Options{Load: func() (Config, error) { return conf(), nil }})
+		watching := func() (is bool) {
+			b.call(t.Context(), func() { is = b.watching })
+			return is
+		}
+		if watching() {
+			t.Error("watched without a limit")
+		}
+		for _, limit := range []int64{0, 1 << 20, 0, 1 << 20} {
+			p.MaxMemory = limit
+			b.answered(b.asks(control.Request{Verb: "reload"}), control.Done)
+			b.after(11 * time.Second)
+			if watching() != (limit > 0) {
+				t.Errorf("a limit of %d: watched is %v", limit, watching())
+			}
+		}
+		w := b.system.process(0)
+		w.set(func() { w.weighed = 0 })
+		b.after(10 * time.Second)
+		if w.weighed != 1 {
+			t.Errorf("looked at %d times in ten seconds, want once", w.weighed)
+		}
+		b.signal(syscall.SIGTERM)
+		b.ends(0, proc.Exit{})
+		b.returned(exitDone)
+	})
+}
+
+// A worker that ends just in time is not judged by the KILL that misses it,
+// though it is known to be gone later: somebody else holds its output.
+func TestEndJustBeforeTheKill(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		p := program("web", 1, "sleep")
+		p.MinUptime, p.DrainTimeout = time.Millisecond, time.Second
+		b := runFake(t, p)
+		b.after(time.Second)
+		b.signal(syscall.SIGTERM)
+		b.after(p.DrainTimeout + defaultUnwind + pool.KillMargin - 100*time.Millisecond)
+		w := b.system.process(0)
+		_ = w.channel.Close()
+		w.leave(proc.Exit{})
+		close(w.gone)
+		b.after(time.Second)
+		b.returned(exitDone)
+		w.hush()
 	})
 }
 
