@@ -315,6 +315,9 @@ func TestSiblingRefuses(t *testing.T) {
 	c.roundTrip("/")
 	ending := f.start()
 	ending.drainWith(wire.Drain{Reason: wire.ReasonRoll, Timeout: time.Hour, Hold: true})
+	if m := ending.next(); m.Closed == nil {
+		t.Fatalf("%+v, want Closed", m)
+	}
 	old := f.current
 	old.drainWith(wire.Drain{Reason: wire.ReasonRoll, Timeout: time.Hour, Move: true})
 	f.introduce(old, ending)
