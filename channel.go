@@ -28,7 +28,11 @@ func (l *link) start() {
 	if l == nil {
 		return
 	}
-	l.send(wire.Message{Hello: &wire.Hello{Package: version(), Features: []string{"drain", "cut", "hold", "list"}}})
+	features := []string{"drain", "cut", "hold", "list", "lame"}
+	if l.run.mover != nil {
+		features = append(features, wire.FeatureMove)
+	}
+	l.send(wire.Message{Hello: &wire.Hello{Package: version(), Features: features}})
 	go l.receive()
 }
 
@@ -50,10 +54,14 @@ func (l *link) receive() {
 		case m.Drain != nil:
 			at := time.Now()
 			w.order(func(o *orders) { o.message, o.at = m.Drain, at })
+		case m.Lame != nil:
+			w.order(func(o *orders) { o.lame = m.Lame })
 		case m.Cut != nil:
 			w.order(func(o *orders) { o.cut = true })
 		case m.Quit != nil:
 			w.order(func(o *orders) { o.quit = true })
+		case m.Peer != nil:
+			l.run.mover.introduced(m.Peer)
 		case m.List != nil:
 			// From here and not from the goroutine that drains: the answer
 			// is about this moment, whatever that one is busy with.
@@ -80,7 +88,7 @@ func (l *link) closed(names []string) {
 	}
 }
 
-func (l *link) drained(finished int, cut *CutError) {
+func (l *link) drained(finished, moved int, cut *CutError) {
 	var ops []wire.Operation
 	if cut != nil {
 		for _, o := range cut.Operations {
@@ -88,7 +96,7 @@ func (l *link) drained(finished int, cut *CutError) {
 		}
 	}
 	l.send(paged(ops, func(page []wire.Operation, more bool) wire.Message {
-		return wire.Message{Drained: &wire.Drained{Finished: finished, Cut: page, More: more}}
+		return wire.Message{Drained: &wire.Drained{Finished: finished, Moved: moved, Cut: page, More: more}}
 	})...)
 }
 

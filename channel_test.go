@@ -17,6 +17,7 @@ import (
 // supervisor is the other end of a worker's channel.
 type supervisor struct {
 	*serving
+	server   *http.Server // the first
 	channel  *wire.Channel
 	messages chan wire.Message // closed at the end of the worker
 }
@@ -24,6 +25,20 @@ type supervisor struct {
 // supervise starts a worker as its supervisor would, in this process: on
 // inherited sockets, of which this end keeps no copy unless asked to.
 func supervise(t *testing.T, w *Worker, servers ...Server) *supervisor {
+	t.Helper()
+	var sockets []*inherited
+	for _, name := range []string{"web", "spare"} {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		sockets = append(sockets, &inherited{Listener: l, name: name})
+	}
+	return superviseOn(t, w, sockets, servers...)
+}
+
+// superviseOn is supervise on the given sockets.
+func superviseOn(t *testing.T, w *Worker, sockets []*inherited, servers ...Server) *supervisor {
 	t.Helper()
 	parent, fd, err := wire.Pair()
 	if err != nil {
@@ -33,17 +48,11 @@ func supervise(t *testing.T, w *Worker, servers ...Server) *supervisor {
 	if err != nil {
 		t.Fatal(err)
 	}
-	in := &inheritance{worker: "web.0", channel: child}
-	for _, name := range []string{"web", "spare"} {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		in.listeners = append(in.listeners, &inherited{Listener: l, name: name})
-	}
+	in := &inheritance{worker: "web.0", channel: child, listeners: sockets}
 	s := &supervisor{
 		serving: &serving{Worker: w, t: t, end: make(chan error, 1), logs: &logBuffer{}},
 		channel: parent, messages: make(chan wire.Message, 100),
+		server: servers[0].HTTP,
 	}
 	w.Logger = slog.New(slog.NewTextHandler(s.logs, nil))
 	t.Cleanup(func() { parent.Close(); process.reset() })

@@ -40,9 +40,14 @@ type conn struct {
 	http2         bool
 	classified    bool      // whether it is HTTP/2 is known
 	goneAway      bool      // its client has been sent GOAWAY
+	away          bool      // it is a sibling's now, or was lost with one
+	offered       bool      // to one that may still have a copy of the socket
+	method        string    // of the last request of HTTP/1
+	adopted       *adoption // until the first request of one that a sibling has served
 	readDeadline  time.Time // as net/http, or the application, last set it
 	writeDeadline time.Time
 	leaveAt       time.Time // when it closes, unless a request comes; zero: not yet
+	moveAt        time.Time // when it is offered to a sibling; zero: not at all
 	waitingSince  time.Time // since when the client has neither taken nor sent a byte
 	moved         uint64    // the kernel's count of such bytes, when last looked at
 	writes        int       // calls of Write and ReadFrom in progress, during a drain
@@ -68,7 +73,9 @@ func (c *conn) Read(p []byte) (int, error) {
 	for {
 		n, err := c.Conn.Read(p)
 		if n > 0 {
-			c.received(p[:n])
+			if n = c.received(p[:n]); n == 0 {
+				continue
+			}
 			return n, err
 		}
 		if c.leaving.Load() == nil || !errors.Is(err, os.ErrDeadlineExceeded) {
@@ -95,22 +102,30 @@ func (c *conn) beforeRead(size int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.reads++
-	if !c.http2 && !c.server.tls && (c.reads > 1 || c.deadlines != 1 || size != readBuffer) {
+	if !c.http2 && !c.server.tls && c.adopted == nil && (c.reads > 1 || c.deadlines != 1 || size != readBuffer) {
 		c.headerBegins()
 	}
 }
 
-// received notes that bytes have come.
-func (c *conn) received(b []byte) {
+// received notes that bytes have come, and returns how many of them are for
+// net/http.
+func (c *conn) received(b []byte) int {
 	if p := c.phase.Load(); (p == active || p == hijacked) && c.leaving.Load() == nil {
-		return // the hot path
+		return len(b) // the hot path
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.receivedLocked(b)
+	return c.receivedLocked(b)
 }
 
-func (c *conn) receivedLocked(b []byte) {
+func (c *conn) receivedLocked(b []byte) int {
+	if c.adopted != nil && c.adopted.begun == 0 {
+		if b = b[:c.adopted.strip(b)]; len(b) == 0 {
+			return 0
+		}
+		c.readDeadline = c.adopted.begins(time.Now())
+		c.arm()
+	}
 	switch c.phase.Load() {
 	case fresh:
 		if bytes.HasPrefix(b, []byte("PRI * HTTP/2.0")) {
@@ -126,13 +141,14 @@ func (c *conn) receivedLocked(b []byte) {
 		c.waitingSince = time.Now()
 		c.arm()
 	}
+	return len(b)
 }
 
 // headerBegins gives what may become a request the time of a fresh connection.
 func (c *conn) headerBegins() {
 	c.phase.Store(header)
 	if l := c.leaving.Load(); l != nil {
-		c.leaveAt = time.Now().Add(l.fresh)
+		c.leaveAt, c.moveAt = time.Now().Add(l.fresh), time.Time{}
 		c.arm()
 	}
 }
@@ -200,6 +216,9 @@ func (c *conn) ReadFrom(src io.Reader) (int64, error) {
 func (c *conn) SetReadDeadline(t time.Time) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if c.adopted != nil {
+		t = c.adopted.deadline(t, c.readDeadline)
+	}
 	c.readDeadline = t
 	c.deadlines++
 	return c.Conn.SetReadDeadline(earlier(t, c.readLimit()))
@@ -220,6 +239,7 @@ func (c *conn) SetDeadline(t time.Time) error {
 }
 
 // Close closes the connection; what the application has hijacked ends with it.
+// One that is a sibling's stays open there.
 func (c *conn) Close() error {
 	c.linger()
 	return c.shut()
@@ -227,6 +247,12 @@ func (c *conn) Close() error {
 
 // shut closes at once.
 func (c *conn) shut() error {
+	c.mu.Lock()
+	copied := c.offered && !c.away
+	c.mu.Unlock()
+	if copied {
+		_ = c.CloseWrite() // close(2) alone tells the client nothing while there is a copy
+	}
 	err := c.Conn.Close()
 	c.server.forget(c)
 	return err

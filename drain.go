@@ -24,20 +24,6 @@ func (r *run) drain() error {
 	return r.result(cut)
 }
 
-// lameDuck goes on serving while clients and load balancers find out.
-func (r *run) lameDuck() {
-	r.worker.ready.Store(false)
-	if r.plan.lameDuck == 0 || r.cutNow {
-		return
-	}
-	r.log.Info("lame duck: still serving, not ready any more", "reason", r.plan.why, "for", r.plan.lameDuck)
-	for _, j := range r.groups[0].jobs {
-		j.ask()
-	}
-	end := time.Now().Add(r.plan.lameDuck)
-	r.until(func() bool { return r.cutNow }, &end)
-}
-
 // lastCall is the moment from which no new work is admitted.
 func (r *run) lastCall() {
 	now := time.Now()
@@ -45,6 +31,7 @@ func (r *run) lastCall() {
 	if r.deadline.IsZero() { // else the supervisor has set it, or it is to be cut
 		r.setDeadline(now.Add(r.plan.timeout))
 	}
+	r.mover.drain(r.plan.move)
 	first := r.groups[0].ledgers[0]
 	first.close(r.wake)
 	process.close(r.wake)
@@ -244,7 +231,7 @@ func (r *run) report(cut *CutError) {
 		r.log.Info("drained", "finished", finished, "cut", n)
 		return
 	}
-	r.link.drained(finished, cut)
+	r.link.drained(finished, r.mover.count(), cut)
 	if r.plan.hold {
 		r.until(func() bool { return r.quit || !r.plan.hold }, &r.deadline)
 	}

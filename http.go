@@ -22,10 +22,11 @@ type httpServer struct {
 	handler  http.Handler
 	ledger   *ledger
 	listener *listener
+	mover    *mover
 	log      *slog.Logger
 	tls      bool
 
-	leaving atomic.Bool // responses ask the client to go
+	leaving atomic.Bool // responses ask the client to go, unless its connection moves
 
 	mu       sync.Mutex
 	conns    map[*conn]struct{}
@@ -63,6 +64,7 @@ func (s *httpServer) serve() error {
 	}
 	var err error
 	if s.tls {
+		s.hushMoves()
 		err = s.srv.ServeTLS(s.listener, "", "")
 	} else {
 		err = s.srv.Serve(s.listener)
@@ -76,6 +78,12 @@ func (s *httpServer) serve() error {
 // connect makes a conn of an accepted connection.
 func (s *httpServer) connect(nc net.Conn) net.Conn {
 	c := &conn{Conn: nc, server: s}
+	s.enter(c)
+	return c
+}
+
+// enter begins the account of a connection.
+func (s *httpServer) enter(c *conn) {
 	s.ledger.opened()
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -83,7 +91,6 @@ func (s *httpServer) connect(nc net.Conn) net.Conn {
 	if s.order != nil {
 		c.leave(s.order, time.Now())
 	}
-	return c
 }
 
 // forget ends the account of a connection that is closed.
@@ -174,6 +181,7 @@ func (c *conn) activate(nc net.Conn) {
 			c.http2 = t.ConnectionState().NegotiatedProtocol == "h2"
 		}
 	}
+	c.adopted = nil
 	c.enter(active)
 }
 
@@ -181,27 +189,26 @@ func (c *conn) activate(nc net.Conn) {
 func (c *conn) enter(phase uint32) {
 	c.phase.Store(phase)
 	if c.leaving.Load() != nil {
-		c.leaveAt = time.Time{}
+		c.leaveAt, c.moveAt = time.Time{}, time.Time{}
 		c.arm()
 	}
 }
 
 // fallIdle begins the time between two requests, which during a drain is short.
-// A client of HTTP/2 has been told to go, or will be, and needs the time to see
-// it: closing under what it still sends would take its last response along.
 func (c *conn) fallIdle() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.reads, c.deadlines = 0, 0
 	c.phase.Store(idle)
+	if op := c.current.Load(); op != nil {
+		c.method = op.name
+	}
 	l := c.leaving.Load()
-	switch {
-	case l == nil:
+	if l == nil {
 		return
-	case !c.http2:
-		c.leaveAt = time.Now().Add(l.idle)
-	case c.goneAway:
-		c.leaveAt = time.Now().Add(l.fresh)
+	}
+	if now := time.Now(); !c.moveSoon(now) {
+		c.leaveSoon(l, now)
 	}
 	c.arm()
 }

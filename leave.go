@@ -23,23 +23,46 @@ const rollLinger = time.Second
 const lingerTimeout = 500 * time.Millisecond
 
 // leave begins the drain of a connection, whatever it is doing. A Read that
-// waits is woken by the new deadline with no byte read; here, and in expired, is
-// where a connection could be moved to another process instead.
+// waits is woken by the new deadline with no byte read; and there, in expired,
+// the connection is offered to a sibling, or closed.
 func (c *conn) leave(l *leaving, now time.Time) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.leaving.Store(l)
 	c.waitingSince = now
 	c.moved = bytesMoved(c.Conn)
-	switch c.phase.Load() {
-	case fresh, header:
+	if c.phase.Load() == header {
 		c.leaveAt = now.Add(l.fresh)
-	case idle:
-		if !c.http2 { // GOAWAY comes first
-			c.leaveAt = now.Add(l.idle)
-		}
+	} else if !c.moveSoon(now) {
+		c.leaveSoon(l, now)
 	}
 	c.arm()
+}
+
+// moveSoon has the connection offered to a sibling, if it can be. c.mu is held.
+func (c *conn) moveSoon(now time.Time) bool {
+	if !c.movable() || !c.server.mover.on() {
+		return false
+	}
+	c.moveAt, c.leaveAt = now, time.Time{}
+	return true
+}
+
+// leaveSoon has the connection closed, unless a request comes in time. A client
+// of HTTP/2 has been told to go, or will be, and needs the time to see it: closing
+// under what it still sends would take its last response along. c.mu is held.
+func (c *conn) leaveSoon(l *leaving, now time.Time) {
+	switch c.phase.Load() {
+	case fresh:
+		c.leaveAt = now.Add(l.fresh)
+	case idle:
+		switch {
+		case !c.http2:
+			c.leaveAt = now.Add(l.idle)
+		case c.goneAway:
+			c.leaveAt = now.Add(l.fresh)
+		}
+	}
 }
 
 // wentAway notes that GOAWAY is on its way to a client of HTTP/2, which may
@@ -77,7 +100,7 @@ func (c *conn) readLimit() time.Time {
 	}
 	switch c.phase.Load() {
 	case fresh, header, idle:
-		return c.leaveAt
+		return earlier(c.leaveAt, c.moveAt)
 	case active:
 		op := c.current.Load()
 		if op == nil || c.http2 || c.writes > 0 {
@@ -148,12 +171,17 @@ func (c *conn) expired(p []byte, timeout error) (n int, err error, again bool) {
 		c.arm()
 		c.mu.Unlock()
 		return 0, nil, true
+	case passed(c.moveAt, now) && c.movable():
+		c.mu.Unlock()
+		err, again = c.handOver()
+		return 0, err, again
 	}
 	n, err = receive(c.Conn, p)
 	stalled := false
 	switch {
 	case n > 0:
-		c.receivedLocked(p[:n])
+		n = c.receivedLocked(p[:n])
+		again = n == 0
 	case !errors.Is(err, errNothing):
 		if err == nil {
 			err = io.EOF
@@ -225,7 +253,7 @@ func (c *conn) stall() {
 // can overtake the response.
 func (c *conn) linger() {
 	c.mu.Lock()
-	needed := c.server.leaving.Load() && c.phase.Load() != hijacked && !c.http2 && unread(c.Conn)
+	needed := c.server.leaving.Load() && !c.away && c.phase.Load() != hijacked && !c.http2 && unread(c.Conn)
 	c.mu.Unlock()
 	if !needed || c.CloseWrite() != nil {
 		return

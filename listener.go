@@ -4,6 +4,7 @@ import (
 	"errors"
 	"log/slog"
 	"net"
+	"os"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -25,6 +26,10 @@ type listener struct {
 	wrap         func(net.Conn) net.Conn
 	wake         chan<- struct{}
 	log          *slog.Logger
+
+	mu      sync.Mutex
+	adopted []net.Conn  // from siblings, for Accept to return
+	woken   atomic.Bool // since there were any, by a deadline that is still set
 
 	accepting atomic.Bool // Accept has been called
 	stopping  atomic.Pointer[lastAccept]
@@ -49,6 +54,13 @@ func (l *listener) Accept() (net.Conn, error) {
 		poke(l.wake)
 	}
 	for {
+		woken := l.woken.Swap(false)
+		if woken {
+			l.deadline(time.Time{}) // before the looks: what comes after them sets it again
+		}
+		if c := l.nextAdopted(); c != nil {
+			return c, nil
+		}
 		if last := l.stopping.Load(); last != nil {
 			return l.acceptLast(last)
 		}
@@ -56,10 +68,36 @@ func (l *listener) Accept() (net.Conn, error) {
 		if err == nil {
 			return l.wrapped(c), nil
 		}
-		if l.stopping.Load() == nil {
+		if l.stopping.Load() == nil && !(l.woken.Load() && errors.Is(err, os.ErrDeadlineExceeded)) {
 			return nil, err
 		}
 	}
+}
+
+// adopt has Accept return a connection that a sibling has accepted; false: it
+// will not be called again.
+func (l *listener) adopt(c net.Conn, wrap func(net.Conn) net.Conn) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.stopping.Load() != nil || l.done.Load() {
+		return false
+	}
+	l.adopted = append(l.adopted, wrap(c))
+	l.woken.Store(true)
+	l.deadline(time.Unix(1, 0))
+	return true
+}
+
+func (l *listener) nextAdopted() net.Conn {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if len(l.adopted) == 0 {
+		return nil
+	}
+	c := l.adopted[0]
+	l.adopted[0] = nil
+	l.adopted = l.adopted[1:]
+	return c
 }
 
 func (l *listener) wrapped(c net.Conn) net.Conn {
@@ -105,7 +143,9 @@ func (l *listener) stop(quiesce, queued bool) {
 			l.log.Debug("newcomers cannot be turned away before the listener closes", "error", err)
 		}
 	}
+	l.mu.Lock()
 	l.stopping.Store(&lastAccept{queued: queued && !l.kept, until: time.Now().Add(queueTimeout)})
+	l.mu.Unlock()
 	l.deadline(time.Unix(1, 0)) // wakes an Accept that waits
 }
 

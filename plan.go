@@ -15,8 +15,10 @@ type plan struct {
 	quiesce bool // nobody does, and the sockets are ours alone
 	hold    bool // when drained, wait for the supervisor's word
 	ending  bool // the process ends with it, not only this Worker
+	move    bool // siblings are there for the connections
 
 	lameDuck   time.Duration
+	lameQuiet  time.Duration
 	timeout    time.Duration
 	unwind     time.Duration
 	expendable time.Duration
@@ -30,6 +32,7 @@ func (w *Worker) plan(why string, supervised bool) plan {
 		why:        why,
 		quiesce:    !supervised,
 		lameDuck:   or(w.LameDuck, 0),
+		lameQuiet:  or(w.LameDuckQuiet, 0),
 		timeout:    or(w.DrainTimeout, defaultDrainTimeout),
 		unwind:     or(w.UnwindTimeout, defaultUnwindTimeout),
 		expendable: or(w.ExpendableGrace, 0),
@@ -61,6 +64,11 @@ func (p plan) follow(d *wire.Drain, own time.Duration) plan {
 	p.leaving.stall = cmp.Or(d.StallTimeout, p.leaving.stall)
 	if p.roll = d.Reason == wire.ReasonRoll; p.roll {
 		p.leaving.idle = rollLinger
+		if p.move = d.Move; p.move {
+			// Nobody else waits for the end of this process: a slow client may
+			// finish its header as if nothing were going on.
+			p.leaving.fresh = max(p.leaving.fresh, p.leaving.stall)
+		}
 	}
 	return p
 }

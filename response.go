@@ -38,9 +38,15 @@ func (w *writer) decide() {
 		return
 	}
 	w.decided = true
-	if leaving {
+	if leaving && !w.staying() {
 		sayClose(w.Header())
 	}
+}
+
+// staying reports whether the client may go on using the connection.
+func (w *writer) staying() bool {
+	c := w.request.closer()
+	return c != nil && w.request.conn.staying()
 }
 
 func (w *writer) wasCut() bool { return context.Cause(w.request.ctx) == ErrCut }

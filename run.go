@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"runtime"
 	"sync"
 	"syscall"
 	"time"
@@ -22,6 +23,7 @@ type run struct {
 	log    *slog.Logger
 	in     *inheritance
 	link   *link // to the supervisor; nil without one
+	mover  *mover
 	groups []*group
 
 	wake    chan struct{} // of capacity one: look at everything again
@@ -39,6 +41,7 @@ type run struct {
 	orderBy    time.Time // a signal has come, and the supervisor's order should by then; zero: none has
 	nextReport time.Time
 	gateSince  time.Time
+	lame       lameDuck
 	unwound    time.Time // when what was cut has had its time; zero until the deadline
 
 	mu       sync.Mutex // guards what others look at
@@ -84,6 +87,11 @@ func (w *Worker) prepare(ctx context.Context, inherit func() (*inheritance, erro
 	requests.limit, requests.full = int64(in.maxRequests), r.wake
 	if in.channel != nil {
 		r.link = newLink(in.channel, r)
+		if err := testIdle(); err != nil {
+			r.log.Warn("connections cannot be moved on a rolling restart", "go", runtime.Version(), "error", err)
+		} else {
+			r.mover = newMover(r.link, r.log)
+		}
 		// Somebody may signal every process there is: to the supervisor these
 		// mean a roll and a stop.
 		signal.Notify(r.signals, syscall.SIGHUP, syscall.SIGQUIT)
@@ -132,7 +140,10 @@ func (r *run) add(s Server) error {
 		g.jobs = append(g.jobs, &rawServer{conn: s.Conn, name: name, ledger: g.ledgers[0], listener: l, log: r.log})
 		return nil
 	}
-	g.jobs = append(g.jobs, newHTTPServer(s.HTTP, g.ledgers[0], l, r.log))
+	h := newHTTPServer(s.HTTP, g.ledgers[0], l, r.log)
+	h.mover = r.mover
+	r.mover.serves(h, name)
+	g.jobs = append(g.jobs, h)
 	return nil
 }
 
@@ -144,6 +155,7 @@ func (r *run) abandon() {
 			_ = l.Close()
 		}
 	}
+	r.mover.close()
 	r.in.close()
 }
 
@@ -177,6 +189,7 @@ func (r *run) close() {
 	signal.Stop(r.signals)
 	r.worker.order(func(o *orders) { o.wake = nil })
 	process.reopen(r.wake, r.plan.ending)
+	r.mover.close()
 	r.in.close()
 }
 
@@ -235,7 +248,7 @@ func (r *run) until(done func() bool, limits ...*time.Time) bool {
 
 // sleep waits for news, a signal, or the time.
 func (r *run) sleep(next time.Time) {
-	next = earlier(next, r.nextReport)
+	next = earlier(earlier(next, r.nextReport), r.lame.lookAt)
 	var alarm <-chan time.Time
 	if !next.IsZero() {
 		r.timer.Reset(time.Until(next))
@@ -255,6 +268,7 @@ func (r *run) sleep(next time.Time) {
 // tend lets the servers do what is due, and reports.
 func (r *run) tend(now time.Time) {
 	r.tellWorn()
+	r.tendLameDuck(now)
 	if !r.draining {
 		return
 	}
@@ -343,8 +357,12 @@ func (r *run) obey() {
 	w := r.worker
 	w.mu.Lock()
 	o := w.orders
-	w.orders.message = nil
+	w.orders.message, w.orders.lame = nil, nil
 	w.mu.Unlock()
+	if o.lame != nil && r.asked == "" {
+		r.log.Info("lame duck: still serving, not ready any more", "reason", "asked by the supervisor")
+		r.beginLameDuck(o.lame.Quiet)
+	}
 	if m := o.message; m != nil {
 		if r.asked == "" {
 			r.asked = "the supervisor"

@@ -46,5 +46,8 @@ func (*Guard) HandOver() (Handover, error) { return Handover{-1, -1}, nil }
 // TakeBack does nothing.
 func (*Guard) TakeBack(Handover) {}
 
+// Forget does nothing.
+func (*Guard) Forget() {}
+
 // Retire does nothing.
 func Retire(Handover) {}

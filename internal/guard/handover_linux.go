@@ -66,6 +66,20 @@ func (g *Guard) TakeBack(h Handover) {
 	go g.keep()
 }
 
+// Forget closes what this end still holds of a guard that was handed over, and
+// will not be taken back. The Handover keeps the link open.
+func (g *Guard) Forget() {
+	if g == nil {
+		return
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.link != nil {
+		_ = g.link.Close()
+	}
+	g.process, g.link = nil, nil
+}
+
 // Retire ends a guard that was handed over, when its successor knows all that
 // it knew: it must be dead before its link is closed.
 func Retire(h Handover) {

@@ -55,7 +55,7 @@ func BenchmarkRoll(b *testing.B) {
 					for _, a := range p.Step(now, e) {
 						switch a := a.(type) {
 						case Spawn:
-							events = append(events, Hello{a.ID}, Ready{a.ID})
+							events = append(events, Hello{ID: a.ID}, Ready{a.ID})
 						case Ask:
 							events = append(events, Drained{ID: a.ID}, Gone{ID: a.ID})
 						case Signal:

@@ -153,6 +153,11 @@ type fakeSystem struct {
 	starts  func(*fakeProcess) // called with each; nil: nothing is
 	strays  []*fakeProcess     // that are found once
 
+	pairless error // what each making of a pair comes to
+	pairs    int
+	minted   []int // with real, the descriptors
+	real     bool
+
 	proof error // what the next executable's reading of the state comes to
 	execs int
 }
@@ -160,7 +165,7 @@ type fakeSystem struct {
 func (f *fakeSystem) boot() (system, error) {
 	return system{
 		start: f.start, close: func() error { return nil },
-		channel: f.channel, notify: f.notify, pipe: f.pipe,
+		channel: f.channel, notify: f.notify, pipe: f.pipe, pair: f.pair,
 		accepting: func(pid int, _ []*sock.Listener) sock.Sight { return f.of(pid).seen() },
 		memory:    func(pid int) int64 { return f.of(pid).eats() },
 		prove:     func(string, []string, []byte) ([]byte, error) { return []byte("it says\nso"), f.proof },
@@ -212,6 +217,20 @@ func (f *fakeSystem) pipe() (source, *os.File, error) {
 	out := newSource()
 	p.outputs = append(p.outputs, out)
 	return out, nil, nil
+}
+
+// pair returns numbers that are no descriptors: -2 and -3, -4 and -5.
+func (f *fakeSystem) pair() (sender, receiver int, err error) {
+	if f.pairless != nil {
+		return -1, -1, f.pairless
+	}
+	if f.real {
+		sender, receiver, err = pair()
+		f.minted = append(f.minted, sender, receiver)
+		return sender, receiver, err
+	}
+	f.pairs++
+	return -2 * f.pairs, -2*f.pairs - 1, nil
 }
 
 func (f *fakeSystem) start(spec proc.Spec) (process, error) {

@@ -258,6 +258,7 @@ func (s *Supervisor) handOver() error {
 		s.guard.TakeBack(retired) // nothing is given up yet
 		return fmt.Errorf("upgrade: %w", err)
 	}
+	s.guard.Forget()
 	s.retired, s.handedOver = retired, true
 	for i, l := range lives {
 		l.handed = &handed[i]
@@ -302,9 +303,10 @@ func (s *Supervisor) writeState(file *os.File) error {
 //
 // Until the other executable handles signals, some milliseconds, those that Go
 // can keep blocked wait. It cannot keep HUP, which would end everything: one
-// that comes then is lost (the runtime lets it through before it handles it). TERM, INT and QUIT end the process then, and the
-// guard finishes the stop, as they want it. From the last look at the signals
-// to the exec any is lost: some microseconds.
+// that comes then is lost (the runtime lets it through before it handles it).
+// TERM, INT and QUIT end the process then, and the guard finishes the stop, as
+// they want it. From the last look at the signals to the exec any is lost: some
+// microseconds.
 func (s *Supervisor) exec(file *os.File) error {
 	h, err := s.save()
 	if err != nil {

@@ -3,6 +3,7 @@ package wire
 import (
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"sync"
@@ -17,6 +18,9 @@ type Channel struct {
 	conn *net.UnixConn
 	send sync.Mutex // orders messages that are sent in pages
 	buf  []byte
+	// beside has room for the one descriptor that any message has; the kernel
+	// closes what does not fit.
+	beside []byte
 }
 
 // OpenChannel takes over the descriptor of an end. The descriptor is closed,
@@ -36,7 +40,7 @@ func OpenChannel(fd int) (*Channel, error) {
 		c.Close()
 		return nil, fmt.Errorf("open channel: descriptor %d is a %T, not a unix socket", fd, c)
 	}
-	return &Channel{conn: u, buf: make([]byte, MaxMessage+1)}, nil
+	return &Channel{conn: u, buf: make([]byte, MaxMessage+1), beside: make([]byte, syscall.CmsgSpace(4))}, nil
 }
 
 // Send writes the messages one after the other, with no other sender's between
@@ -52,7 +56,11 @@ func (c *Channel) Send(messages ...Message) error {
 		if err := c.conn.SetWriteDeadline(time.Now().Add(sendTimeout)); err != nil {
 			return fmt.Errorf("send message: %w", err)
 		}
-		if _, err := c.conn.Write(b); err != nil {
+		var beside []byte
+		if m.Peer != nil {
+			beside = syscall.UnixRights(m.Peer.FD)
+		}
+		if _, _, err := c.conn.WriteMsgUnix(b, beside, nil); err != nil {
 			return fmt.Errorf("send message: %w", err)
 		}
 	}
@@ -63,23 +71,50 @@ const sendTimeout = time.Second
 
 // Receive waits for the next message. io.EOF: the peer is gone. A datagram
 // that cannot be read is passed over: one bad message must not end a channel.
+// So is a Peer without its descriptor, which happens when this process can
+// have no more of them. A descriptor that comes with anything else is closed.
 func (c *Channel) Receive() (Message, error) {
 	for {
-		n, err := c.conn.Read(c.buf)
+		n, beside, flags, _, err := c.conn.ReadMsgUnix(c.buf, c.beside)
 		if errors.Is(err, syscall.ECONNRESET) {
 			// A peer that ended with messages of ours unread: reported once,
 			// and ahead of its last words, which are still to be read.
 			continue
 		}
+		if errors.Is(err, io.EOF) {
+			return Message{}, io.EOF // which Read does not wrap
+		}
 		if err != nil {
 			return Message{}, err
 		}
+		fds := descriptors(c.beside[:beside])
 		m, err := Decode(c.buf[:n])
-		if err != nil {
-			continue
+		if err == nil && m.Peer != nil && len(fds) == 1 && flags&syscall.MSG_CTRUNC == 0 {
+			m.Peer.FD = fds[0]
+			return m, nil
 		}
-		return m, nil
+		for _, fd := range fds {
+			_ = syscall.Close(fd)
+		}
+		if err == nil && m.Peer == nil {
+			return m, nil
+		}
 	}
+}
+
+// descriptors returns those that came beside a message.
+func descriptors(beside []byte) []int {
+	var all []int
+	list, err := syscall.ParseSocketControlMessage(beside)
+	if err != nil {
+		return nil
+	}
+	for i := range list {
+		if fds, err := syscall.ParseUnixRights(&list[i]); err == nil {
+			all = append(all, fds...)
+		}
+	}
+	return all
 }
 
 // SyscallConn gives access to the descriptor, as syscall.Conn.

@@ -69,12 +69,20 @@ func TestChannelCarriesMessagesBothWays(t *testing.T) {
 	parent, child := pair(t)
 	for i, m := range everyMessage() {
 		m.Version = Version
+		if m.Peer != nil {
+			continue // see TestADescriptorTravels
+		}
 		from, to := parent, child
 		if i%2 == 1 {
 			from, to = child, parent
 		}
 		send(t, from, m)
-		if diff := cmp.Diff(m, receive(t, to)); diff != "" {
+		got := receive(t, to)
+		if got.Peer != nil { // its descriptor is another one here
+			unix.Close(got.Peer.FD)
+			got.Peer.FD = m.Peer.FD
+		}
+		if diff := cmp.Diff(m, got); diff != "" {
 			t.Errorf("message %d (-sent +received):\n%s", i, diff)
 		}
 	}

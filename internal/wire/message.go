@@ -17,6 +17,8 @@ type Message struct {
 	List  *List     `json:"list,omitempty"`
 	Quit  *Quit     `json:"quit,omitempty"`
 	Cut   *CutOrder `json:"cut,omitempty"`
+	Peer  *Peer     `json:"peer,omitempty"`
+	Lame  *Lame     `json:"lame,omitempty"`
 
 	// Up, worker to supervisor.
 	Hello    *Hello    `json:"hello,omitempty"`
@@ -25,6 +27,8 @@ type Message struct {
 	Worn     *Worn     `json:"worn,omitempty"`
 	Inflight *Inflight `json:"inflight,omitempty"`
 	Drained  *Drained  `json:"drained,omitempty"`
+	Lost     *Lost     `json:"lost,omitempty"`
+	Quiet    *Quiet    `json:"quiet,omitempty"`
 }
 
 // The reasons for a drain.
@@ -41,6 +45,9 @@ type Drain struct {
 	Policy  Policy        `json:"policy,omitempty"`
 	// Hold: when drained, report it and wait for Quit: a gate is asked first.
 	Hold bool `json:"hold,omitempty"`
+	// Move: peers follow: keep idle connections for them, and do not ask
+	// clients to close.
+	Move bool `json:"move,omitempty"`
 
 	UnwindTimeout   time.Duration `json:"unwind_timeout,omitempty"`
 	FreshGrace      time.Duration `json:"fresh_grace,omitempty"`
@@ -55,11 +62,45 @@ type List struct {
 	Max     int `json:"max"`
 }
 
+// Lame makes a lame duck of a worker: it serves on, but is not ready any more,
+// and asks its clients to go. A Drain follows.
+type Lame struct {
+	// Quiet: when no request has come for so long, say so, within twice the
+	// time. 0: say nothing.
+	Quiet time.Duration `json:"quiet,omitempty"` // nanoseconds
+}
+
+// Quiet says that a lame duck gets no more requests.
+type Quiet struct{}
+
 // Quit lets a drained worker that holds go.
 type Quit struct{}
 
 // CutOrder cuts what is in progress now, as if the deadline had passed.
 type CutOrder struct{}
+
+// Peer introduces two workers: each gets one end of a SOCK_SEQPACKET pair, over
+// which the one that drains hands its idle connections to the other. Only
+// workers that announce FeatureMove are introduced.
+type Peer struct {
+	Worker string `json:"worker"` // the other
+	Life   int    `json:"life"`
+	Offer  bool   `json:"offer,omitempty"` // this end is the sender's
+	// FD is the end. It travels beside the message: Send leaves the caller's
+	// descriptor open, Receive gives one that is close-on-exec and the
+	// caller's own.
+	FD int `json:"-"`
+}
+
+// Lost says that the named peer, to which the worker was introduced as the
+// sender, is gone. If it still serves, an introduction anew is wanted.
+type Lost struct {
+	Worker string `json:"worker"`
+	Life   int    `json:"life"`
+}
+
+// FeatureMove announces in Hello that the worker understands Peer.
+const FeatureMove = "move"
 
 // Hello is the first message of a worker.
 type Hello struct {
@@ -106,10 +147,12 @@ type Inflight struct {
 }
 
 // Drained is the last message of a worker: how many operations ended by
-// themselves since the drain began, and which were cut. After it the exit
-// status of the process means nothing. More: the next message continues Cut.
+// themselves since the drain began, how many idle connections went on to a
+// peer, and which operations were cut. After it the exit status of the process
+// means nothing. More: the next message continues Cut; each has the counts.
 type Drained struct {
 	Finished int         `json:"finished"`
+	Moved    int         `json:"moved,omitempty"`
 	Cut      []Operation `json:"cut,omitempty"`
 	More     bool        `json:"more,omitempty"`
 }
@@ -134,7 +177,8 @@ func Encode(m Message) ([]byte, error) {
 	return b, nil
 }
 
-// Decode reads one datagram. It never panics, whatever the bytes.
+// Decode reads one datagram. It never panics, whatever the bytes. What travels
+// beside them, Peer.FD, is not set.
 func Decode(b []byte) (Message, error) {
 	var m Message
 	if len(b) > MaxMessage {
