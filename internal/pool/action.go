@@ -45,6 +45,9 @@ type (
 	// Signal sends the stop signal; to the whole group if the life's own
 	// process has ended.
 	Signal struct{ ID ID }
+	// Lame tells a life over its channel to serve on as a lame duck; it may be
+	// answered by Quiet.
+	Lame struct{ ID ID }
 	// Cut tells a life over its channel to cut what is in progress.
 	Cut struct{ ID ID }
 	// Quit lets a life that has drained and holds end.
@@ -127,6 +130,7 @@ func (Introduce) action()      {}
 func (AskGate) action()        {}
 func (RunStopCommand) action() {}
 func (Signal) action()         {}
+func (Lame) action()           {}
 func (Cut) action()            {}
 func (Quit) action()           {}
 func (Abort) action()          {}

@@ -41,6 +41,9 @@ func randomSettings(r *rand.Rand, p *Program) {
 	p.MaxAge = []time.Duration{0, 0, 30 * time.Second}[r.IntN(3)]
 	p.MaxAgeJitter = []time.Duration{0, 10 * time.Second}[r.IntN(2)]
 	p.Watchdog = []time.Duration{0, 0, 5 * time.Second, 2 * time.Second}[r.IntN(4)]
+	if len(p.Listeners) > 0 {
+		p.LameDuck = []time.Duration{0, 4 * time.Second}[r.IntN(2)]
+	}
 }
 
 // sayProgram is the inverse of stage.parseProgram, as far as the simulation
@@ -60,7 +63,7 @@ func sayProgram(p Program) string {
 	for _, d := range []struct {
 		key   string
 		value time.Duration
-	}{{"min_uptime", p.MinUptime}, {"max_age", p.MaxAge}, {"max_age_jitter", p.MaxAgeJitter}, {"watchdog", p.Watchdog}} {
+	}{{"min_uptime", p.MinUptime}, {"max_age", p.MaxAge}, {"max_age_jitter", p.MaxAgeJitter}, {"watchdog", p.Watchdog}, {"lame_duck", p.LameDuck}} {
 		b.WriteString(word(d.value > 0, fmt.Sprintf(" %s=%v", d.key, d.value)))
 	}
 	return b.String()

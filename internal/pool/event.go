@@ -41,6 +41,8 @@ type (
 	// Lost: the life, which drains, has lost the peer that it was introduced
 	// to, and would be introduced anew if that still serves.
 	Lost struct{ ID, Peer ID }
+	// Quiet: the lame duck gets no more requests.
+	Quiet struct{ ID ID }
 	// GateOpen: the question asked after AskGate is answered with go.
 	GateOpen struct{ ID ID }
 	// CommandFailed: the stop command could not be run, or failed.
@@ -122,6 +124,7 @@ func (Worn) event()          {}
 func (Closed) event()        {}
 func (Drained) event()       {}
 func (Lost) event()          {}
+func (Quiet) event()         {}
 func (GateOpen) event()      {}
 func (CommandFailed) event() {}
 func (Exited) event()        {}

@@ -102,10 +102,19 @@ func faultsOfRolls() []fault {
 
 func faultsOfStops() []fault {
 	return []fault{
+		{"lameduck.go", `pr.LameDuck == 0 || pr.lameOver`, `true`, "no lame duck"},
+		{"lameduck.go", `!now.Before(pr.lameUntil) || p.hurry`, `!now.Before(pr.lameUntil)`, "who wants no waiting waits for the lame duck"},
+		{"lameduck.go", `if l.channel && !l.lame {`, `if l.channel {`, "a lame duck is told again and again"},
+		{"lameduck.go", `if l.channel && !l.lame {`, `if false {`, "a lame duck does not know it"},
+		{"lameduck.go", `quiet = quiet && l.quiet`, `quiet = quiet && false`, "a lame duck that is quiet goes on"},
+		{"lameduck.go", `quiet = quiet && l.quiet`, `quiet = l.quiet`, "the last lame duck decides for all"},
+		{"lameduck.go", `pr.lameUntil = now.Add(pr.LameDuck)`, ``, "a lame duck never ends"},
+		{"lameduck.go", `pr.lameOver, pr.lameUntil = true, time.Time{}`, `pr.lameUntil = time.Time{}; return false`, "a lame duck begins again"},
+		{"take.go", `l.quiet = l.lame`, `l.quiet = true`, "who is quiet before it is a lame duck is no lame duck"},
 		{"stop.go", `p.hurry = p.hurry || e.Now`, ``, "stop --now waits like any stop"},
 		{"stop.go", `s.n != c.slot && s.current() != nil`, `s.n != c.slot`, "the last worker of a helper is stopped before its users"},
 		{"stop.go", "\tp.phase = Stopping\n", "", "a stop does not begin"},
-		{"stop.go", "if slices.ContainsFunc(pr.dependants, func(d *program) bool { return !d.down() }) {\n\t\t\tcontinue\n\t\t}\n\t\tpr.ending", "pr.ending", "helpers stop with their users"},
+		{"stop.go", "if slices.ContainsFunc(pr.dependants, func(d *program) bool { return !d.down() }) {\n\t\t\tcontinue\n\t\t}\n\t\tif p.lameDuck", "if p.lameDuck", "helpers stop with their users"},
 		{"stop.go", `if !p.quiesce(pr) && !p.hurry {`, `if !p.quiesce(pr) {`, "stop --now waits for queues"},
 		{"stop.go", `if !p.quiesce(pr) && !p.hurry {`, `if p.quiesce(pr); false {`, "workers are asked before their queue is empty"},
 		{"stop.go", `if p.hurry && len(pr.dependants) == 0 {`, `if p.hurry {`, "stop --now cuts redis, which may have data to save"},

@@ -49,6 +49,7 @@ func invariants() []invariant {
 		{rule: "a life at its gate is let go when the gate opens or its deadline passes", each: gateFirst},
 		{rule: "a listener is quiesced when its last user ends, and closed when nobody holds it", each: listenerLast, after: closedAtOnce},
 		{rule: "on a stop whom nobody needs is asked as soon as its queue is empty, or serves nobody", after: askedInTime},
+		{rule: "on a stop a program is a lame duck for its time, or until all is quiet, before its listeners close", each: lameFirst, after: lameBegins},
 		{rule: "stop --now waits for nobody's work", after: nowIsNow},
 		{rule: "who has drained and holds is at its gate, or is let go", after: noneForgotten},
 		{rule: "a restart that is done has replaced every life there was", each: allReplaced},
@@ -351,7 +352,7 @@ func askedInTime(w *world, _ *entry) {
 				return l.quiescing && !l.quiet && !l.closed
 			})
 		})
-		if w.stopping() && !p.leaving() && !needed && (!queue || w.hurryAll || !w.serves(pr.Name, -1)) {
+		if w.stopping() && !p.leaving() && !needed && !w.lame(pr.Name) && (!queue || w.hurryAll || !w.serves(pr.Name, -1)) {
 			w.fail("on a stop whom nobody needs is asked as soon as its queue is empty, or serves nobody", "%s is %s", p.id, p.state)
 		}
 	}

@@ -82,6 +82,8 @@ type life struct {
 	drained    bool      // it reported so: nothing is open any more
 	exited     bool      // the process has ended, its group has not
 	served     bool      // it was ready once
+	lame       bool      // it was told to serve on as a lame duck
+	quiet      bool      // as such it gets no more requests
 	killed     bool
 	cut        int    // operations it cut
 	gateShut   bool   // the gate did not open before its deadline

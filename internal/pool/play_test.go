@@ -60,6 +60,8 @@ func (w *world) playLife(p *process, m move) {
 		w.step(Closed{p.id, p.listens[:min(len(p.listens), 1+m.number)]})
 	case m.what == "drained" && p.hello && !p.drained && !p.exited:
 		w.step(Drained{p.id, m.number})
+	case m.what == "quiet" && p.lame && !p.exited:
+		w.step(Quiet{p.id})
 	case m.what == "gate_open" && p.atGate:
 		w.step(GateOpen{p.id})
 	case m.what == "command_failed" && p.command:
@@ -82,7 +84,7 @@ func (w *world) playNonsense(n int) {
 	w.nonsense = true
 	w.step([]Event{
 		Gone{ID: id}, Hello{id, true}, Ready{id}, Drained{id, 1}, Exited{id}, GateOpen{id}, CommandFailed{id}, Quiesced{"nothing"},
-		Alive{id}, Worn{id, "requests"}, Lost{id, id},
+		Alive{id}, Worn{id, "requests"}, Lost{id, id}, Quiet{id},
 	}[n])
 	w.nonsense = false
 }
@@ -238,7 +240,7 @@ func (w *world) cooperate() bool {
 func (w *world) obey() {
 	limit := w.now
 	for _, p := range w.everyProgram() {
-		limit = limit.Add(p.DrainTimeout + p.StopTimeout + p.DrainTimeout + p.UnwindTimeout + KillMargin)
+		limit = limit.Add(p.LameDuck + p.DrainTimeout + p.StopTimeout + p.DrainTimeout + p.UnwindTimeout + KillMargin)
 	}
 	for !w.done() {
 		switch i := slices.IndexFunc(w.alive, func(p *process) bool { return p.killed && p.state != LifeStuck }); {
@@ -304,6 +306,8 @@ func say(e Event) string {
 		return "closed " + e.ID.String() + " " + strings.Join(e.Listeners, " ")
 	case Drained:
 		return fmt.Sprintf("drained %s %d", e.ID, e.Cut)
+	case Quiet:
+		return "quiet " + e.ID.String()
 	case GateOpen:
 		return "gate_open " + e.ID.String()
 	case CommandFailed:

@@ -61,6 +61,7 @@ type Program struct {
 	RestartWindow time.Duration //
 
 	MinUptime   time.Duration // a new life must have been ready so long before the old one is asked to end
+	LameDuck    time.Duration // on the final stop its lives serve on for so long
 	MaxSurge    int           // lives above Workers during a roll; 0: stop first
 	MaxDraining int           // old lives draining at once during a roll; 0: Workers
 
@@ -135,6 +136,8 @@ type program struct {
 	started    bool       // every slot was ready once since it was last held
 	held       bool       // kept down by a hard restart until all it affects is down
 	ending     bool       // the final stop has come to it
+	lameUntil  time.Time  // it serves on although all is stopping
+	lameOver   bool
 }
 
 // New returns a pool of programs that has not begun: nothing starts before the
@@ -196,6 +199,9 @@ func (p *Pool) deadlines(visit func(*time.Time)) {
 		return
 	}
 	for _, pr := range p.programs {
+		if !pr.lameUntil.IsZero() {
+			visit(&pr.lameUntil)
+		}
 		for _, s := range pr.slots {
 			if !s.retry.IsZero() {
 				visit(&s.retry)

@@ -38,6 +38,8 @@ type process struct {
 	quit     bool // it was let go
 	killed   bool
 	replaced bool // a successor was its reason to be asked
+	lame     bool // it was told that it is a lame duck
+	quiet    bool // it said that no more requests come
 	worn     bool // it is to be replaced
 	recycled bool // and it was said
 	hung     bool // it gives no sign
@@ -56,6 +58,8 @@ func (p *process) note(w *world, e Event, a Action) {
 		p.told, p.asked, p.hold, p.due, p.reason = true, true, a.Hold, w.now.Add(a.Timeout), a.Reason
 	case Introduce:
 		p.meet(a.To)
+	case Lame:
+		p.lame = true
 	case AskGate:
 		if !p.asked { // else it has what is left of its own
 			p.due = w.now.Add(set.DrainTimeout)
@@ -130,6 +134,10 @@ func idOf(about any) ID {
 		return x.ID
 	case Introduce:
 		return x.From
+	case Quiet:
+		return x.ID
+	case Lame:
+		return x.ID
 	case GateOpen:
 		return x.ID
 	case CommandFailed:

@@ -94,8 +94,12 @@ func (p *Pool) crashed(now time.Time, pr *program, s *slot, l *life, why string)
 	if !l.served {
 		// The time it took not to come up is no stable time: with a long
 		// ready timeout the window would never hold more than one crash.
-		for i := range s.crashes {
-			s.crashes[i] = s.crashes[i].Add(now.Sub(l.since))
+		for i, t := range s.crashes {
+			began := l.since
+			if t.After(began) { // of another life in the slot, beside it
+				began = t
+			}
+			s.crashes[i] = t.Add(now.Sub(began))
 		}
 	}
 	s.crashes = append(s.crashes, now)

@@ -104,6 +104,9 @@ func (p *Pool) settleStop(now time.Time) {
 		if slices.ContainsFunc(pr.dependants, func(d *program) bool { return !d.down() }) {
 			continue
 		}
+		if p.lameDuck(now, pr) {
+			continue
+		}
 		pr.ending = true
 		if !p.quiesce(pr) && !p.hurry {
 			continue

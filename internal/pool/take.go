@@ -25,6 +25,8 @@ func (p *Pool) take(now time.Time, e Event) {
 		taken = p.with(e.ID, func(pr *program, _ *slot, l *life) { p.drained(pr, l, e.Cut) })
 	case Lost:
 		taken = p.missed(e)
+	case Quiet:
+		taken = p.with(e.ID, func(_ *program, _ *slot, l *life) { l.quiet = l.lame })
 	case GateOpen:
 		taken = p.gateOpen(now, e.ID)
 	case CommandFailed:

@@ -130,6 +130,8 @@ func (s *stage) parseProgram(words []string) Program {
 			p.MaxAge = s.duration(value)
 		case "max_age_jitter":
 			p.MaxAgeJitter = s.duration(value)
+		case "lame_duck":
+			p.LameDuck = s.duration(value)
 		case "watchdog":
 			p.Watchdog = s.duration(value)
 		default:
@@ -245,6 +247,8 @@ func (s *stage) parse(w []string) Event {
 		return Drained{s.id(w[1]), cut}
 	case "lost":
 		return Lost{s.id(w[1]), s.id(w[2])}
+	case "quiet":
+		return Quiet{s.id(w[1])}
 	case "gate_open":
 		return GateOpen{s.id(w[1])}
 	case "command_failed":
@@ -295,6 +299,8 @@ func render(a Action) string {
 		return strings.TrimSuffix(fmt.Sprintf("%s move=%v", text, a.Move), " move=false")
 	case Introduce:
 		return fmt.Sprintf("introduce %s to %s", a.From, a.To)
+	case Lame:
+		return "lame " + a.ID.String()
 	case AskGate:
 		return "ask_gate " + a.ID.String()
 	case RunStopCommand:

@@ -30,6 +30,7 @@ type world struct {
 	ended       []ID
 	spawned     int                       // the highest number of a life
 	up          map[string]bool           // programs that came up once
+	lameSince   map[string]time.Time      // by program: it serves on although all is stopping
 	listener    map[string]*listenerModel //
 	backoff     map[string]*backoffModel  // by worker
 	replies     map[int]int               // by token
@@ -85,7 +86,7 @@ type backoffModel struct {
 func newWorld(lines []string) *world {
 	w := &world{
 		rules: invariants(), lines: lines, up: map[string]bool{}, replies: map[int]int{}, lastEnd: map[string]int{}, versions: map[string]map[int]Program{}, restarts: map[int]restarted{}, uncounted: map[string]int{},
-		listener: map[string]*listenerModel{}, backoff: map[string]*backoffModel{}, over: map[string]bool{}, halved: map[string]bool{},
+		lameSince: map[string]time.Time{}, listener: map[string]*listenerModel{}, backoff: map[string]*backoffModel{}, over: map[string]bool{}, halved: map[string]bool{},
 		sets: map[string]settings{}, stable: map[string]Program{}, config: &stage{},
 	}
 	for _, line := range lines {
@@ -247,6 +248,8 @@ func (w *world) hear(e Event) {
 		p.hello, p.moves = true, e.Moves
 	case Lost:
 		p.lose(e.Peer)
+	case Quiet:
+		p.quiet = p.lame
 	case Ready:
 		p.saidReady = true
 		if set := w.program(p.id); p.state == LifeStarting {
