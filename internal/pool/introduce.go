@@ -113,12 +113,13 @@ func (p *Pool) takes(pr *program, s *slot, l *life) bool {
 }
 
 // followed tells whether there is somebody a life of the program that is to
-// drain can hand its connections to, or will be: one that comes up and has not
-// said yet what it can is taken for what its sibling is.
+// drain can hand its connections to, or will be: one that has not said yet what
+// it can is taken for what its sibling is. It may be ready before that, if that
+// was seen and not said.
 func (p *Pool) followed(pr *program, l *life) bool {
 	return l.moves && slices.ContainsFunc(pr.slots, func(s *slot) bool {
 		to := s.current()
-		return to != nil && to != l && (to.moves || to.state == LifeStarting && !to.channel) && p.stays(pr, s, to)
+		return to != nil && to != l && (to.moves || (to.state == LifeStarting || to.state == LifeReady) && !to.channel) && p.stays(pr, s, to)
 	})
 }
 

@@ -127,8 +127,16 @@ func movedToSomebody(w *world, a Action) {
 	if _, reloads := w.story[len(w.story)-1].event.(Reload); reloads {
 		return // who stays is decided by the rest of it
 	}
+	if slices.ContainsFunc(w.alive, func(to *process) bool {
+		return to.id.Program == from.id.Program && (w.mute(to) || !to.retire.IsZero() && !to.retire.After(w.now))
+	}) {
+		return // who is too old or silent is found out later in the step
+	}
+	if len(w.pool.rolls) > 0 && w.pool.rolls[0] != w.rolled {
+		return // so is whom a roll that begins in it replaces
+	}
 	some := slices.ContainsFunc(w.alive, func(to *process) bool {
-		return to != from && to.id.Program == from.id.Program && w.stays(to) && (to.takes() || to.state == LifeStarting && (to.moves || !to.hello))
+		return to != from && to.id.Program == from.id.Program && w.stays(to) && (to.takes() || to.state == LifeStarting && to.moves || (to.state == LifeStarting || to.state == LifeReady) && !to.hello)
 	})
 	if from.moves && ask.Reason == ForRoll && !from.signal && ask.Move != some {
 		w.fail(rule, "%s, and somebody is there: %v", render(a), some)

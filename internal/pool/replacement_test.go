@@ -13,8 +13,8 @@ func helpersLast(w *world, a Action) {
 	if p == nil || p.exited {
 		return
 	}
-	if _, reloads := w.story[len(w.story)-1].event.(Reload); reloads && !p.saidReady {
-		return
+	if !p.saidReady && !w.stopping() {
+		return // a new life, of a roll that fails or that a reload has overtaken: nobody had it
 	}
 	for _, o := range w.alive {
 		if o != p && o.id.Program == p.id.Program && !o.leaving() && !o.ending {
