@@ -18,6 +18,7 @@ type link struct {
 	run     *run
 	log     *slog.Logger
 	gone    atomic.Bool // nobody reads any more
+	tickets tickets
 }
 
 func newLink(c *wire.Channel, r *run) *link { return &link{channel: c, run: r, log: r.log} }
@@ -28,7 +29,8 @@ func (l *link) start() {
 	if l == nil {
 		return
 	}
-	l.send(wire.Message{Hello: &wire.Hello{Package: version(), Features: []string{"drain", "cut", "hold", "list"}}})
+	l.send(wire.Message{Hello: &wire.Hello{Package: version(), Features: []string{"drain", "cut", "hold", "list", "tickets"}}})
+	l.tickets.expect()
 	go l.receive()
 }
 
@@ -52,6 +54,8 @@ func (l *link) receive() {
 			w.order(func(o *orders) { o.message, o.at = m.Drain, at })
 		case m.Cut != nil:
 			w.order(func(o *orders) { o.cut = true })
+		case m.Tickets != nil:
+			l.tickets.take(m.Tickets.Keys)
 		case m.Quit != nil:
 			w.order(func(o *orders) { o.quit = true })
 		case m.List != nil:

@@ -18,6 +18,7 @@ import (
 type supervisor struct {
 	*serving
 	channel  *wire.Channel
+	spare    string            // the address of the second socket
 	messages chan wire.Message // closed at the end of the worker
 }
 
@@ -47,7 +48,7 @@ func supervise(t *testing.T, w *Worker, servers ...Server) *supervisor {
 	}
 	w.Logger = slog.New(slog.NewTextHandler(s.logs, nil))
 	t.Cleanup(func() { parent.Close(); process.reset() })
-	s.addr = in.listeners[0].Addr().String()
+	s.addr, s.spare = in.listeners[0].Addr().String(), in.listeners[1].Addr().String()
 	go func() {
 		defer close(s.messages)
 		for {

@@ -13,10 +13,11 @@ type Message struct {
 	Version int `json:"v"`
 
 	// Down, supervisor to worker.
-	Drain *Drain    `json:"drain,omitempty"`
-	List  *List     `json:"list,omitempty"`
-	Quit  *Quit     `json:"quit,omitempty"`
-	Cut   *CutOrder `json:"cut,omitempty"`
+	Drain   *Drain    `json:"drain,omitempty"`
+	List    *List     `json:"list,omitempty"`
+	Quit    *Quit     `json:"quit,omitempty"`
+	Cut     *CutOrder `json:"cut,omitempty"`
+	Tickets *Tickets  `json:"tickets,omitempty"`
 
 	// Up, worker to supervisor.
 	Hello    *Hello    `json:"hello,omitempty"`
@@ -60,6 +61,13 @@ type Quit struct{}
 
 // CutOrder cuts what is in progress now, as if the deadline had passed.
 type CutOrder struct{}
+
+// Tickets are the secrets from which all workers of a program make the keys of
+// their TLS session tickets, 32 bytes each: the first is for new tickets, the
+// others read older ones. They replace those of an earlier message.
+type Tickets struct {
+	Keys [][]byte `json:"keys"`
+}
 
 // Hello is the first message of a worker.
 type Hello struct {

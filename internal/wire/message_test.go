@@ -22,6 +22,7 @@ func everyMessage() []Message {
 		{List: &List{Request: 3, Max: 10}},
 		{Quit: &Quit{}},
 		{Cut: &CutOrder{}},
+		{Tickets: &Tickets{Keys: [][]byte{{1, 2}, {3}}}},
 		{Hello: &Hello{Package: "v1.2.3", Features: []string{"move"}}},
 		{Ready: &Ready{}},
 		{Closed: &Closed{Listeners: []string{"web", "admin"}}},
