@@ -25,6 +25,7 @@ type grpcServer struct {
 	conns    map[*grpcConn]struct{}
 	silent   int           // of those, that have sent nothing yet
 	heardAll chan struct{} // nil until the drain; closed when none is silent
+	cut      string        // whose connections were, for the report
 }
 
 // A gracefulServer is a *grpc.Server.
@@ -43,6 +44,7 @@ func newGRPCServer(srv gracefulServer, name string, l *ledger, ln *listener) *gr
 // serve runs the server until its listener is closed, which is by us: its own
 // way to stop would leave those in the queue to be reset.
 func (s *grpcServer) serve() error {
+	defer s.listener.Close()
 	if err := s.srv.Serve(s.listener); s.listener.stopping.Load() == nil {
 		return err
 	}
@@ -68,8 +70,7 @@ func (s *grpcServer) leave(l *leaving, _ time.Time) {
 	op.ctx, op.cancel = ctx, func(cause error) {
 		cancel(cause)
 		if cause == ErrCut {
-			_ = s.Close()   // it waits for handshakes before it closes anything, even in Stop
-			go s.srv.Stop() // as for calls that have outlived their connections
+			s.cutAll()
 		}
 	}
 	s.ledger.begin(op)
@@ -85,6 +86,17 @@ func (s *grpcServer) leave(l *leaving, _ time.Time) {
 		}
 		s.srv.GracefulStop()
 	}()
+}
+
+// cutAll cancels all calls. Stop alone may wait for a handshake before it
+// closes anything.
+func (s *grpcServer) cutAll() {
+	text := s.client()
+	s.mu.Lock()
+	s.cut = text
+	s.mu.Unlock()
+	_ = s.Close()
+	go s.srv.Stop()
 }
 
 // closeAll closes what has come since a cut.
@@ -124,7 +136,7 @@ func (s *grpcServer) client() string {
 		}
 		return text
 	}
-	return ""
+	return s.cut
 }
 
 func (s *grpcServer) connect(nc net.Conn) net.Conn {
