@@ -21,6 +21,10 @@ type grpcServer struct {
 	ledger   *ledger
 	listener *listener
 
+	// The drain's goroutine's alone.
+	op      *Operation // nil until the drain
+	stopped bool       // it has been cut
+
 	mu       sync.Mutex
 	conns    map[*grpcConn]struct{}
 	silent   int           // of those, that have sent nothing yet
@@ -51,8 +55,7 @@ func (s *grpcServer) serve() error {
 	return nil
 }
 
-func (s *grpcServer) ask()           {} // it has no way to ask but GOAWAY
-func (s *grpcServer) tend(time.Time) {}
+func (s *grpcServer) ask() {} // it has no way to ask but GOAWAY
 
 // leave has the server drain. It would close a connection that it has accepted
 // and not looked at, under a call that is on its way; so it is told only when
@@ -66,13 +69,8 @@ func (s *grpcServer) leave(l *leaving, _ time.Time) {
 	s.mu.Unlock()
 
 	op := &Operation{name: "grpc " + s.name, class: ClassCritical, subject: s}
-	ctx, cancel := context.WithCancelCause(context.Background())
-	op.ctx, op.cancel = ctx, func(cause error) {
-		cancel(cause)
-		if cause == ErrCut {
-			s.cutAll()
-		}
-	}
+	op.ctx, op.cancel = context.WithCancelCause(context.Background())
+	s.op = op
 	s.ledger.begin(op)
 	patience := time.NewTimer(l.fresh)
 	go func() {
@@ -82,15 +80,20 @@ func (s *grpcServer) leave(l *leaving, _ time.Time) {
 		case <-heardAll:
 		case <-patience.C:
 			s.closeThose(func(c *grpcConn) bool { return !c.heard.Load() })
-		case <-ctx.Done():
+		case <-op.ctx.Done():
 		}
 		s.srv.GracefulStop()
 	}()
 }
 
-// cutAll cancels all calls. Stop alone may wait for a handshake before it
-// closes anything.
-func (s *grpcServer) cutAll() {
+// tend cancels all calls when they are cut: after the application's operations
+// in them, which would end unnamed if their connections closed first. Stop
+// alone may wait for a handshake before it closes anything.
+func (s *grpcServer) tend(time.Time) {
+	if s.stopped || s.op == nil || context.Cause(s.op.ctx) != ErrCut {
+		return
+	}
+	s.stopped = true
 	text := s.client()
 	s.mu.Lock()
 	s.cut = text

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"log"
 	"os"
 	"os/exec"
 	"regexp"
@@ -32,7 +33,11 @@ func TestMain(m *testing.M) {
 		main()
 		return
 	}
-	os.Exit(m.Run())
+	code := m.Run()
+	if err := os.RemoveAll(built.dir); err != nil {
+		log.Print(err)
+	}
+	os.Exit(code)
 }
 
 const patience = 30 * time.Second
@@ -47,26 +52,36 @@ type site struct {
 	log    chan string // of all, when it has ended
 }
 
-// build makes the command once for all tests.
-var build = sync.OnceValues(func() (string, error) {
-	dir, err := os.MkdirTemp("", "grpc-example-")
-	if err != nil {
-		return "", err
+// A command is `lastcall`, built by the first test that needs it.
+type command struct {
+	once sync.Once
+	dir  string
+	err  error
+}
+
+var built command
+
+func (c *command) path(t *testing.T) string {
+	t.Helper()
+	c.once.Do(func() {
+		if c.dir, c.err = os.MkdirTemp("", "grpc-example-"); c.err != nil {
+			return
+		}
+		cmd := exec.Command("go", "build", "-o", c.dir+"/lastcall", "./cmd/lastcall")
+		cmd.Dir = "../.."
+		if out, err := cmd.CombinedOutput(); err != nil {
+			c.err = errors.New(string(out))
+		}
+	})
+	if c.err != nil {
+		t.Fatal(c.err)
 	}
-	cmd := exec.Command("go", "build", "-o", dir+"/lastcall", "./cmd/lastcall")
-	cmd.Dir = "../.."
-	if out, err := cmd.CombinedOutput(); err != nil {
-		return "", errors.New(string(out))
-	}
-	return dir + "/lastcall", nil
-})
+	return c.dir + "/lastcall"
+}
 
 func run(t *testing.T, args ...string) *site {
 	t.Helper()
-	binary, err := build()
-	if err != nil {
-		t.Fatal(err)
-	}
+	binary := built.path(t)
 	s := &site{t: t, binary: binary, socket: t.TempDir() + "/s", log: make(chan string, 1)}
 	args = append([]string{"run", "--name", "web", "--socket", s.socket, "--workers", "2", "--listen", "127.0.0.1:0"}, args...)
 	s.cmd = exec.Command(binary, append(args, "--", os.Args[0])...)
@@ -87,7 +102,7 @@ func run(t *testing.T, args ...string) *site {
 		if m := regexp.MustCompile(`address=(\S+)`).FindStringSubmatch(lines.Text()); m != nil {
 			s.addr = m[1]
 		}
-		if strings.HasSuffix(lines.Text(), "INFO ready") {
+		if strings.HasSuffix(lines.Text(), " msg=ready") {
 			break
 		}
 	}
