@@ -199,8 +199,12 @@ func TestGRPCCut(t *testing.T) {
 func TestGRPCFails(t *testing.T) {
 	srv := newLineServer()
 	srv.failure = io.ErrUnexpectedEOF
-	err := new(Worker).Serve(t.Context(), Server{Addr: "127.0.0.1:0", GRPC: srv})
-	if !errors.Is(err, io.ErrUnexpectedEOF) {
+	end := make(chan error, 1)
+	go func() {
+		w := &Worker{DrainTimeout: time.Hour}
+		end <- w.Serve(context.Background(), Server{Addr: "127.0.0.1:0", GRPC: srv})
+	}()
+	if err := within(t, "Serve returns", end); !errors.Is(err, io.ErrUnexpectedEOF) {
 		t.Errorf("Serve: %v", err)
 	}
 	both := Server{Addr: "127.0.0.1:0", GRPC: srv, Conn: func(context.Context, net.Conn) {}}
