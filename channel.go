@@ -18,6 +18,7 @@ type link struct {
 	run     *run
 	log     *slog.Logger
 	gone    atomic.Bool // nobody reads any more
+	tickets tickets
 }
 
 func newLink(c *wire.Channel, r *run) *link { return &link{channel: c, run: r, log: r.log} }
@@ -28,11 +29,12 @@ func (l *link) start() {
 	if l == nil {
 		return
 	}
-	features := []string{"drain", "cut", "hold", "list", "lame"}
+	features := []string{"drain", "cut", "hold", "list", "lame", "tickets"}
 	if l.run.mover != nil {
 		features = append(features, wire.FeatureMove)
 	}
 	l.send(wire.Message{Hello: &wire.Hello{Package: version(), Features: features}})
+	l.tickets.expect()
 	go l.receive()
 }
 
@@ -58,6 +60,8 @@ func (l *link) receive() {
 			w.order(func(o *orders) { o.lame = m.Lame })
 		case m.Cut != nil:
 			w.order(func(o *orders) { o.cut = true })
+		case m.Tickets != nil:
+			l.tickets.take(m.Tickets.Keys)
 		case m.Quit != nil:
 			w.order(func(o *orders) { o.quit = true })
 		case m.Peer != nil:

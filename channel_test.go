@@ -19,6 +19,7 @@ type supervisor struct {
 	*serving
 	server   *http.Server // the first
 	channel  *wire.Channel
+	spare    string            // the address of the last socket
 	messages chan wire.Message // closed at the end of the worker
 }
 
@@ -56,7 +57,7 @@ func superviseOn(t *testing.T, w *Worker, sockets []*inherited, servers ...Serve
 	}
 	w.Logger = slog.New(slog.NewTextHandler(s.logs, nil))
 	t.Cleanup(func() { parent.Close(); process.reset() })
-	s.addr = in.listeners[0].Addr().String()
+	s.addr, s.spare = in.listeners[0].Addr().String(), in.listeners[len(in.listeners)-1].Addr().String()
 	go func() {
 		defer close(s.messages)
 		for {

@@ -356,8 +356,8 @@ func TestServeRefuses(t *testing.T) {
 		servers []Server
 	}{
 		{"no servers", nil},
-		{"exactly one of HTTP, Conn and Run", []Server{{Name: "web"}}},
-		{"exactly one of HTTP, Conn and Run", []Server{{Run: run, HTTP: &http.Server{}}}},
+		{"exactly one of HTTP, GRPC, Conn and Run", []Server{{Name: "web"}}},
+		{"exactly one of HTTP, GRPC, Conn and Run", []Server{{Run: run, HTTP: &http.Server{}}}},
 		{"no address", []Server{{HTTP: &http.Server{}}}},
 		{"in use", []Server{{HTTP: &http.Server{Addr: taken.Addr().String()}}}},
 	} {

@@ -30,7 +30,8 @@ type httpServer struct {
 
 	mu       sync.Mutex
 	conns    map[*conn]struct{}
-	order    *leaving // nil until the drain
+	http2    *http.Server // whose the connections of HTTP/2 are; nil: they are srv's
+	order    *leaving     // nil until the drain
 	shutDown context.CancelFunc
 }
 
@@ -49,6 +50,7 @@ func newHTTPServer(srv *http.Server, l *ledger, ln *listener, log *slog.Logger) 
 // serve takes the server over and runs it until its listener is closed.
 func (s *httpServer) serve() error {
 	s.srv.Handler = s
+	s.separateHTTP2()
 	connContext, connState := s.srv.ConnContext, s.srv.ConnState
 	s.srv.ConnContext = func(ctx context.Context, nc net.Conn) context.Context {
 		if connContext != nil {
@@ -210,6 +212,9 @@ func (c *conn) fallIdle() {
 	if now := time.Now(); !c.moveSoon(now) {
 		c.leaveSoon(l, now)
 	}
+	if c.http2 && !c.goneAway {
+		poke(c.server.listener.wake) // tend has GOAWAY for it
+	}
 	c.arm()
 }
 
@@ -259,14 +264,19 @@ func (s *httpServer) leave(l *leaving, now time.Time) {
 	}
 }
 
-// tend sends GOAWAY to the connections of HTTP/2 when no other is left. There
-// is no other way to have net/http send it unasked than Shutdown, which runs
-// what the application has registered with RegisterOnShutdown too; the end of
-// Shutdown's polling is not waited for.
+// tend sends GOAWAY to the connections of HTTP/2. When no other is left it calls
+// Shutdown, for what the application has registered with RegisterOnShutdown;
+// the end of its polling is not waited for.
 func (s *httpServer) tend(now time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.order == nil || s.shutDown != nil || !s.listener.isDone() {
+	if s.order == nil {
+		return
+	}
+	if s.http2 != nil {
+		s.goAway(now)
+	}
+	if s.shutDown != nil || !s.listener.isDone() {
 		return
 	}
 	for c := range s.conns {
@@ -276,9 +286,7 @@ func (s *httpServer) tend(now time.Time) {
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	s.shutDown = cancel
-	for c := range s.conns {
-		c.wentAway(now)
-	}
+	s.goAway(now)
 	go func() {
 		if err := s.srv.Shutdown(ctx); err != nil && !errors.Is(err, context.Canceled) {
 			s.log.Debug("shut down HTTP server", "error", err)

@@ -66,15 +66,19 @@ func (c *conn) leaveSoon(l *leaving, now time.Time) {
 }
 
 // wentAway notes that GOAWAY is on its way to a client of HTTP/2, which may
-// have a request on its way to us.
-func (c *conn) wentAway(now time.Time) {
+// have a request on its way to us. It reports whether that is news: GOAWAY
+// cannot be sent before the preface of HTTP/2 has been read.
+func (c *conn) wentAway(now time.Time) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if l := c.leaving.Load(); l != nil && c.http2 {
-		c.goneAway = true
-		c.leaveAt = now.Add(l.fresh)
-		c.arm()
+	l, phase := c.leaving.Load(), c.phase.Load()
+	if l == nil || !c.http2 || c.goneAway || phase != idle && phase != active {
+		return false
 	}
+	c.goneAway = true
+	c.leaveAt = now.Add(l.fresh)
+	c.arm()
+	return true
 }
 
 func (c *conn) isHTTP2() bool {

@@ -109,13 +109,13 @@ func (w *Worker) prepare(ctx context.Context, inherit func() (*inheritance, erro
 // add gives a server its listener and its place.
 func (r *run) add(s Server) error {
 	kinds := 0
-	for _, set := range []bool{s.HTTP != nil, s.Conn != nil, s.Run != nil} {
+	for _, set := range []bool{s.HTTP != nil, s.GRPC != nil, s.Conn != nil, s.Run != nil} {
 		if set {
 			kinds++
 		}
 	}
 	if kinds != 1 {
-		return errors.New("exactly one of HTTP, Conn and Run must be set")
+		return errors.New("exactly one of HTTP, GRPC, Conn and Run must be set")
 	}
 	g := r.groups[0]
 	if s.Last {
@@ -135,11 +135,16 @@ func (r *run) add(s Server) error {
 	}
 	l := &listener{Listener: nl, name: name, shared: len(r.in.listeners) > 0, kept: r.in.worker == "" && len(r.in.listeners) > 0, wake: r.wake, log: r.log}
 	g.listeners = append(g.listeners, l)
+	if s.GRPC != nil {
+		g.jobs = append(g.jobs, newGRPCServer(s.GRPC, cmp.Or(s.Name, name, nl.Addr().String()), g.ledgers[0], l))
+		return nil
+	}
 	if s.Conn != nil {
 		name := cmp.Or(s.Name, name, nl.Addr().String())
 		g.jobs = append(g.jobs, &rawServer{conn: s.Conn, name: name, ledger: g.ledgers[0], listener: l, log: r.log})
 		return nil
 	}
+	r.link.share(s.HTTP, name)
 	h := newHTTPServer(s.HTTP, g.ledgers[0], l, r.log)
 	h.mover = r.mover
 	r.mover.serves(h, name)

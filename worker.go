@@ -82,8 +82,8 @@ const (
 	defaultGateEvery     = time.Second
 )
 
-// A Server is one thing a Worker serves. Exactly one of HTTP, Conn and Run is
-// set.
+// A Server is one thing a Worker serves. Exactly one of HTTP, GRPC, Conn and
+// Run is set.
 type Server struct {
 	// Name is the name of the inherited socket the server is for. Without one
 	// it is the only inherited socket there is, or the one bound to Addr. For
@@ -98,6 +98,22 @@ type Server struct {
 	// and ConnContext are called as ever. What was given to RegisterOnShutdown
 	// is called when its last connection of HTTP/1 has gone.
 	HTTP *http.Server
+	// GRPC is a *grpc.Server. The drain calls its GracefulStop, so its clients
+	// are told to go, twice as the protocol wants it, and every call that they
+	// began before is served to its end; it is held until GracefulStop returns,
+	// as one critical operation that is named "grpc" and the server's name. A
+	// client that has connected and sent nothing is given FreshGrace. At the
+	// cut its connections are closed, which cancels the contexts of calls, and
+	// its Stop is called. Calls cannot be seen from outside: what is to be
+	// listed, and named when it is cut, an interceptor enters by [Begin]. A
+	// method that is not to be waited for watches [Draining]. TLS is the
+	// application's, by its credentials, and its session tickets are not
+	// shared. Do not call its methods.
+	GRPC interface {
+		Serve(net.Listener) error
+		GracefulStop()
+		Stop()
+	}
 	// Conn serves one connection, which is one operation, and is closed when
 	// it returns. The context is cancelled when it is cut. A panic is logged
 	// and ends the connection only.

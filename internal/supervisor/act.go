@@ -118,6 +118,7 @@ func (s *Supervisor) record(a pool.Action) {
 	case pool.Removed:
 		s.log.Info("removed", "program", a.Program)
 		s.forget(a.Program)
+		delete(s.tickets.Keys, a.Program)
 	case pool.Up:
 		s.log.Info("program ready", "program", a.Program)
 	case pool.AllUp:

@@ -84,8 +84,19 @@ func (b *bubble) comesUp(i int) {
 	b.says(i, wire.Message{Hello: &wire.Hello{}}, wire.Message{Ready: &wire.Ready{}})
 }
 
-// isTold wants the next message to the ith process; it does not wait for one.
+// isTold wants the next message to the ith process, after its tickets; it does
+// not wait for one.
 func (b *bubble) isTold(i int) wire.Message {
+	b.t.Helper()
+	m := b.isSent(i)
+	for m.Tickets != nil {
+		m = b.isSent(i)
+	}
+	return m
+}
+
+// isSent wants the next message to the ith process, whatever it is.
+func (b *bubble) isSent(i int) wire.Message {
 	b.t.Helper()
 	q := b.system.process(i).channel.in
 	q.mu.Lock()

@@ -34,6 +34,7 @@ type handover struct {
 	Listeners []savedListener
 	Versions  []savedVersion
 	Lives     []savedLife
+	Tickets   ticketKeys
 	Signals   []syscall.Signal // that came and were not taken any more
 }
 

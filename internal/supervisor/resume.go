@@ -51,6 +51,7 @@ func Resume(r io.Reader, o Options) (*Supervisor, error) {
 	}
 	s.inherited, s.core, s.began = h, core, h.Began
 	s.terminal, s.names, s.upgrades, s.pending = h.Terminal, h.Names, h.Upgrades, h.Signals
+	s.tickets = h.Tickets
 	if h.Fresh != nil {
 		s.fresh = h.Fresh
 	}
@@ -75,7 +76,7 @@ func (s *Supervisor) save() (*handover, error) {
 	}
 	h := &handover{
 		Format: handoverFormat, Version: s.options.Version, Upgrades: s.upgrades + 1, Core: core, Config: s.config,
-		Began: s.began, Terminal: s.terminal, Names: s.names, Fresh: s.fresh, Control: -1, Guard: s.retired, Signals: s.pending,
+		Began: s.began, Terminal: s.terminal, Names: s.names, Fresh: s.fresh, Tickets: s.tickets, Control: -1, Guard: s.retired, Signals: s.pending,
 	}
 	if s.control != nil {
 		h.Control = descriptor(s.control.Conn())

@@ -36,6 +36,7 @@ func (s *Supervisor) spawn(a pool.Spawn) {
 		return
 	}
 	s.log.Info("started", "worker", id.Worker(), "life", id.Life, "pid", l.process.Pid(), "generation", a.Generation)
+	s.giveTickets(l)
 	s.watchReady(l)
 }
 

@@ -84,6 +84,7 @@ type Supervisor struct {
 	listeners map[string]*listener        // by the names the core has for them
 	names     map[string]string           // those, by the names of the configuration
 	fresh     map[string]bool             // programs of which the configuration says what no generation is yet
+	tickets   ticketKeys
 	replies   map[int]reply
 	token     int
 	talk      time.Time // when to log what a drain waits for; zero: nothing drains
@@ -278,6 +279,7 @@ func (s *Supervisor) loop() {
 		case <-timer.C:
 			s.step(pool.Tick{})
 			s.talkDue()
+			s.rotateTickets()
 		}
 		s.settleUpgrade()
 	}
@@ -288,6 +290,9 @@ func (s *Supervisor) setTimer(timer *time.Timer) {
 	at, ok := s.core.Deadline()
 	if !s.talk.IsZero() && (!ok || s.talk.Before(at)) {
 		at, ok = s.talk, true
+	}
+	if next := s.tickets.Next; !next.IsZero() && (!ok || next.Before(at)) {
+		at, ok = next, true
 	}
 	if !ok {
 		timer.Stop()

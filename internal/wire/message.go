@@ -13,12 +13,13 @@ type Message struct {
 	Version int `json:"v"`
 
 	// Down, supervisor to worker.
-	Drain *Drain    `json:"drain,omitempty"`
-	List  *List     `json:"list,omitempty"`
-	Quit  *Quit     `json:"quit,omitempty"`
-	Cut   *CutOrder `json:"cut,omitempty"`
-	Peer  *Peer     `json:"peer,omitempty"`
-	Lame  *Lame     `json:"lame,omitempty"`
+	Drain   *Drain    `json:"drain,omitempty"`
+	List    *List     `json:"list,omitempty"`
+	Quit    *Quit     `json:"quit,omitempty"`
+	Cut     *CutOrder `json:"cut,omitempty"`
+	Peer    *Peer     `json:"peer,omitempty"`
+	Lame    *Lame     `json:"lame,omitempty"`
+	Tickets *Tickets  `json:"tickets,omitempty"`
 
 	// Up, worker to supervisor.
 	Hello    *Hello    `json:"hello,omitempty"`
@@ -101,6 +102,13 @@ type Lost struct {
 
 // FeatureMove announces in Hello that the worker understands Peer.
 const FeatureMove = "move"
+
+// Tickets are the secrets from which all workers of a program make the keys of
+// their TLS session tickets, 32 bytes each: the first is for new tickets, the
+// others read older ones. They replace those of an earlier message.
+type Tickets struct {
+	Keys [][]byte `json:"keys"`
+}
 
 // Hello is the first message of a worker.
 type Hello struct {

@@ -25,6 +25,7 @@ func everyMessage() []Message {
 		{Peer: &Peer{Worker: "web.2", Life: 7, Offer: true}},
 		{Lame: &Lame{Quiet: time.Second}},
 		{Quiet: &Quiet{}},
+		{Tickets: &Tickets{Keys: [][]byte{{1, 2}, {3}}}},
 		{Hello: &Hello{Package: "v1.2.3", Features: []string{FeatureMove}}},
 		{Ready: &Ready{}},
 		{Closed: &Closed{Listeners: []string{"web", "admin"}}},

@@ -1,0 +1,199 @@
+package lastcall
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+)
+
+// A grpcServer is a gRPC server at work. What it does can hardly be seen from
+// outside, so it is asked to end, and the asking is the operation that holds
+// the drain: GracefulStop returns when all calls have ended, those of clients
+// that have gone too.
+type grpcServer struct {
+	srv      gracefulServer
+	name     string
+	ledger   *ledger
+	listener *listener
+
+	// The drain's goroutine's alone.
+	op      *Operation // nil until the drain
+	stopped bool       // it has been cut
+
+	mu       sync.Mutex
+	conns    map[*grpcConn]struct{}
+	silent   int           // of those, that have sent nothing yet
+	heardAll chan struct{} // nil until the drain; closed when none is silent
+	cut      string        // whose connections were, for the report
+}
+
+// A gracefulServer is a *grpc.Server.
+type gracefulServer interface {
+	Serve(net.Listener) error
+	GracefulStop()
+	Stop()
+}
+
+func newGRPCServer(srv gracefulServer, name string, l *ledger, ln *listener) *grpcServer {
+	s := &grpcServer{srv: srv, name: name, ledger: l, listener: ln, conns: map[*grpcConn]struct{}{}}
+	ln.wrap = s.connect
+	return s
+}
+
+// serve runs the server until its listener is closed, which is by us: its own
+// way to stop would leave those in the queue to be reset.
+func (s *grpcServer) serve() error {
+	defer s.listener.Close()
+	if err := s.srv.Serve(s.listener); s.listener.stopping.Load() == nil {
+		return err
+	}
+	return nil
+}
+
+func (s *grpcServer) ask() {} // it has no way to ask but GOAWAY
+
+// leave has the server drain. It would close a connection that it has accepted
+// and not looked at, under a call that is on its way; so it is told only when
+// each has sent something, which it has looked at then, or has had its time. A
+// client that never says anything would hold it for two minutes.
+func (s *grpcServer) leave(l *leaving, _ time.Time) {
+	heardAll := make(chan struct{})
+	s.mu.Lock()
+	s.heardAll = heardAll
+	s.tellHeard()
+	s.mu.Unlock()
+
+	op := &Operation{name: "grpc " + s.name, class: ClassCritical, subject: s}
+	op.ctx, op.cancel = context.WithCancelCause(context.Background())
+	s.op = op
+	s.ledger.begin(op)
+	patience := time.NewTimer(l.fresh)
+	go func() {
+		defer op.End()
+		defer patience.Stop()
+		select {
+		case <-heardAll:
+		case <-patience.C:
+			s.closeThose(func(c *grpcConn) bool { return !c.heard.Load() })
+		case <-op.ctx.Done():
+		}
+		s.srv.GracefulStop()
+	}()
+}
+
+// tend cancels all calls when they are cut: after the application's operations
+// in them, which would end unnamed if their connections closed first. Stop
+// alone may wait for a handshake before it closes anything.
+func (s *grpcServer) tend(time.Time) {
+	if s.stopped || s.op == nil || context.Cause(s.op.ctx) != ErrCut {
+		return
+	}
+	s.stopped = true
+	text := s.client()
+	s.mu.Lock()
+	s.cut = text
+	s.mu.Unlock()
+	_ = s.Close()
+	go s.srv.Stop()
+}
+
+// closeAll closes what has come since a cut.
+func (s *grpcServer) closeAll() { _ = s.Close() }
+
+// Close closes all connections.
+func (s *grpcServer) Close() error {
+	s.closeThose(func(*grpcConn) bool { return true })
+	return nil
+}
+
+func (s *grpcServer) closeThose(match func(*grpcConn) bool) {
+	s.mu.Lock()
+	var found []*grpcConn
+	for c := range s.conns {
+		if match(c) {
+			found = append(found, c)
+		}
+	}
+	s.mu.Unlock()
+	for _, c := range found {
+		_ = c.Close() // whatever it says, it is over
+	}
+}
+
+func (s *grpcServer) closer() io.Closer        { return s }
+func (s *grpcServer) route(path string) string { return path }
+
+// client names one client, and says how many more there are.
+func (s *grpcServer) client() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for c := range s.conns {
+		text := addrString(c.RemoteAddr())
+		if n := len(s.conns) - 1; n > 0 {
+			text += fmt.Sprintf(" and %d more", n)
+		}
+		return text
+	}
+	return s.cut
+}
+
+func (s *grpcServer) connect(nc net.Conn) net.Conn {
+	c := &grpcConn{Conn: nc, server: s}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.conns[c] = struct{}{}
+	s.silent++
+	return c
+}
+
+// tellHeard closes heardAll when it is time; s.mu is held.
+func (s *grpcServer) tellHeard() {
+	if s.heardAll != nil && s.silent == 0 && !isClosed(s.heardAll) {
+		close(s.heardAll)
+	}
+}
+
+// A grpcConn is a connection of a gRPC server, with or without TLS above it.
+type grpcConn struct {
+	net.Conn
+	server *grpcServer
+	heard  atomic.Bool // its client has sent something, or it is closed
+}
+
+// Read reads for the server, and notes that something has come.
+func (c *grpcConn) Read(p []byte) (int, error) {
+	n, err := c.Conn.Read(p)
+	if n > 0 && !c.heard.Load() {
+		c.speaks()
+	}
+	return n, err
+}
+
+func (c *grpcConn) speaks() {
+	c.server.mu.Lock()
+	defer c.server.mu.Unlock()
+	if !c.heard.Swap(true) {
+		c.server.silent--
+		c.server.tellHeard()
+	}
+}
+
+// Close closes the connection.
+func (c *grpcConn) Close() error {
+	err := c.Conn.Close()
+	c.speaks()
+	c.server.mu.Lock()
+	defer c.server.mu.Unlock()
+	delete(c.server.conns, c)
+	return err
+}
+
+// SyscallConn gives access to the socket, as syscall.Conn.
+func (c *grpcConn) SyscallConn() (syscall.RawConn, error) {
+	return c.Conn.(syscall.Conn).SyscallConn()
+}
