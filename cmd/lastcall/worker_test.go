@@ -29,8 +29,12 @@ func playWorker() {
 }
 
 // playBrisk is a server on package lastcall that answers at once with its pid.
-// With TALK it writes lines whose halves are some milliseconds apart.
+// With TALK it writes lines whose halves are some milliseconds apart; with
+// FRAGILE it fails at once if the file "fragile" says the same.
 func playBrisk() {
+	if b, err := os.ReadFile("fragile"); err == nil && string(b) == os.Getenv("FRAGILE") {
+		os.Exit(1)
+	}
 	if os.Getenv("TALK") != "" {
 		go talk()
 	}

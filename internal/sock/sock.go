@@ -38,6 +38,8 @@ type Options struct {
 	// MPTCP listens for multipath TCP where the kernel has it. Such a socket
 	// cannot be quiesced, so it is off where Go's own default is on.
 	MPTCP bool
+
+	join bool // there is a socket at the address that lets it, see Listener.Join
 }
 
 // ErrNotEmpty is returned by Refuse while somebody waits in the queue.
@@ -229,6 +231,9 @@ func bind(a Address, o Options) (net.Listener, *boundPath, error) {
 	}
 	var lc net.ListenConfig
 	lc.SetMultipathTCP(o.MPTCP)
+	if o.join {
+		lc.Control = func(_, _ string, raw syscall.RawConn) error { return controlRaw(raw, letJoin) }
+	}
 	l, err := lc.Listen(context.Background(), a.Network, a.Address)
 	if errors.Is(err, syscall.EADDRINUSE) {
 		return nil, nil, inUse(a, err)
@@ -263,6 +268,10 @@ func control(l net.Listener, do func(fd int) error) error {
 	if err != nil {
 		return bare(err)
 	}
+	return controlRaw(raw, do)
+}
+
+func controlRaw(raw syscall.RawConn, do func(fd int) error) error {
 	var inner error
 	if err := raw.Control(func(fd uintptr) { inner = do(int(fd)) }); err != nil {
 		return bare(err)
