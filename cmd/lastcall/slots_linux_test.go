@@ -21,19 +21,19 @@ import (
 )
 
 // slotted starts the command with servers that answer at once, in slots.
-func slotted(t *testing.T, workers int, more ...string) *house {
+func slotted(t *testing.T, server string, workers int, more ...string) *house {
 	t.Helper()
 	h := found(t)
-	h.slotted(workers, more...)
+	h.slotted(server, workers, more...)
 	h.start()
 	h.logged("msg=ready\n")
 	return h
 }
 
-func (h *house) slotted(workers int, more ...string) {
+func (h *house) slotted(server string, workers int, more ...string) {
 	h.t.Helper()
 	h.configure(fmt.Sprintf("[listen]\nweb = %q\n[program.web]\ncommand = [%q]\nworkers = %d\nlisten = [\"web\"]\nbalance = \"slots\"\n",
-		h.addr, h.path("brisk"), workers) + strings.Join(more, ""))
+		h.addr, h.path(server), workers) + strings.Join(more, ""))
 }
 
 // do runs a verb to its end.
@@ -138,22 +138,44 @@ func (q *queue) lost(h *house, most int64) {
 // socket that goes, nor who was on the way to it, nor who comes while the last
 // socket moves into its place.
 func TestScaleInSlotsLosesNobody(t *testing.T) {
-	const cycles = 52
-	h := slotted(t, 4)
-	q := h.queue(16)
-	for range cycles {
-		h.do("scale", "web=2")
-		h.do("scale", "web=4")
+	for _, server := range []string{"brisk", "foreign"} {
+		t.Run(server, func(t *testing.T) {
+			const cycles = 26
+			h := slotted(t, server, 4)
+			q := h.queue(16)
+			for range cycles {
+				h.do("scale", "web=2")
+				h.do("scale", "web=4")
+			}
+			q.more(h, 100)
+			q.lost(h, 0)
+			h.until("there are four sockets", func() bool { return h.status().Listeners[0].Sockets == 4 })
+		})
 	}
-	q.more(h, 100)
-	q.lost(h, 0)
-	h.until("there are four sockets", func() bool { return h.status().Listeners[0].Sockets == 4 })
+}
+
+// A worker that is slow to accept is asked to end when it has accepted all who
+// came to it.
+func TestScaleWaitsForTheQueue(t *testing.T) {
+	h := slotted(t, "foreign", 2, "env = { PACE = \"20ms\" }\n")
+	for i := 1; i <= 5; i++ {
+		q := &queue{end: func() {}}
+		var all sync.WaitGroup
+		for range 40 { // of which about half come to the one that goes
+			all.Go(func() { q.once(h.addr) })
+		}
+		h.until("they come", func() bool { return q.served.Load() > 0 })
+		h.do("scale", "web=1")
+		all.Wait()
+		q.lost(h, 0)
+		h.do("scale", "web=2")
+	}
 }
 
 // A worker in the middle that is stopped, and started: its socket goes, and the
 // last one moves into its place, where newcomers find it.
 func TestStopAndStartOneSlot(t *testing.T) {
-	h := slotted(t, 3)
+	h := slotted(t, "brisk", 3)
 	q := h.queue(8)
 	for i := range 12 {
 		w := fmt.Sprintf("web.%d", i%3)
@@ -171,7 +193,7 @@ func TestStopAndStartOneSlot(t *testing.T) {
 
 // A roll: old and new life of a slot share its socket.
 func TestRollInSlots(t *testing.T) {
-	h := slotted(t, 4)
+	h := slotted(t, "foreign", 4)
 	q := h.queue(16)
 	for range 10 {
 		h.do("restart", "web")
@@ -185,7 +207,7 @@ func TestRollInSlots(t *testing.T) {
 // A worker that is killed loses what it was serving, at most one request for
 // each client; its queue is its successor's.
 func TestKillInSlots(t *testing.T) {
-	h := slotted(t, 3)
+	h := slotted(t, "brisk", 3)
 	const clients, rounds = 12, 8
 	q := h.queue(clients)
 	for i := range rounds {
@@ -202,7 +224,7 @@ func TestKillInSlots(t *testing.T) {
 // Who waits in the queue of a worker that is killed while it does not accept is
 // served by the next.
 func TestQueueOfTheDead(t *testing.T) {
-	h := slotted(t, 2)
+	h := slotted(t, "brisk", 2)
 	victim := h.workers()[1]
 	if err := unix.Kill(victim.PID, syscall.SIGSTOP); err != nil {
 		t.Fatal(err)
@@ -227,18 +249,20 @@ func TestQueueOfTheDead(t *testing.T) {
 	}
 }
 
-// A slot that crashes again and again, and gives up: the others serve.
+// A slot that crashes again and again, and gives up: the others serve. Who came
+// to it meanwhile would be reset when its socket is closed.
 func TestCrashLoopInSlots(t *testing.T) {
-	h := slotted(t, 3, "max_restarts = 2\nenv = { FRAGILE = \"{slot}\" }\n")
+	h := slotted(t, "brisk", 3, "max_restarts = 4\nenv = { FRAGILE = \"{slot}\" }\n")
 	if err := os.WriteFile(h.path("fragile"), []byte("1"), 0o666); err != nil {
 		t.Fatal(err)
 	}
 	if err := unix.Kill(h.workers()[1].PID, syscall.SIGKILL); err != nil {
 		t.Fatal(err)
 	}
+	h.until("it waits to be started again", func() bool { return h.workers()[1].State == "waiting" })
+	q := h.queue(8)
 	h.logged("gave up restarting")
 	h.until("its socket is closed", func() bool { return h.status().Listeners[0].Sockets == 2 })
-	q := h.queue(8)
 	q.more(h, 200)
 	q.lost(h, 0)
 	if err := os.Remove(h.path("fragile")); err != nil {
@@ -253,7 +277,7 @@ func TestCrashLoopInSlots(t *testing.T) {
 // The configuration goes from one balance to the other, and the supervisor is
 // upgraded, under load.
 func TestChangeOfBalance(t *testing.T) {
-	h := slotted(t, 3)
+	h := slotted(t, "brisk", 3)
 	q := h.queue(12)
 	shared := func() {
 		h.configure(strings.Replace(h.read("lastcall.toml"), `"slots"`, `"shared"`, 1))
@@ -262,7 +286,7 @@ func TestChangeOfBalance(t *testing.T) {
 		shared()
 		h.do("reload")
 		h.until("there is one socket", func() bool { return h.status().Listeners[0].Sockets == 1 })
-		h.slotted(3)
+		h.slotted("brisk", 3)
 		h.do("reload")
 		h.until("there are three", func() bool { return h.status().Listeners[0].Sockets == 3 })
 		h.do("upgrade")
@@ -278,10 +302,10 @@ func TestChangeOfBalance(t *testing.T) {
 // A second supervisor cannot slip in beside the first, as SO_REUSEPORT would let
 // it.
 func TestSlotsAddressInUse(t *testing.T) {
-	h := slotted(t, 2)
+	h := slotted(t, "brisk", 2)
 	other := found(t)
 	other.addr = h.addr
-	other.slotted(2)
+	other.slotted("brisk", 2)
 	out, err := other.command("run").CombinedOutput()
 	if exit := (interface{ ExitCode() int })(nil); !errors.As(err, &exit) || exit.ExitCode() != 3 || !strings.Contains(string(out), "address already in use") {
 		t.Errorf("%v: %s", err, out)
@@ -291,7 +315,7 @@ func TestSlotsAddressInUse(t *testing.T) {
 // The final stop: nobody who got a connection is reset, and the port is free.
 func TestStopInSlots(t *testing.T) {
 	for range 5 {
-		h := slotted(t, 3)
+		h := slotted(t, "brisk", 3)
 		q := h.queue(16)
 		q.more(h, 100)
 		if err := h.cmd.Process.Signal(syscall.SIGTERM); err != nil {

@@ -157,6 +157,7 @@ func (s *Supervisor) leave(ln *listener, number int) {
 	for w, of := range ln.slots {
 		if of == number {
 			delete(ln.slots, w) // one that comes after all gets another
+			s.log.Info("newcomers steered away", "worker", w, "listener", ln.config.Name)
 		}
 	}
 	s.warn(ln, ln.Leave(number))

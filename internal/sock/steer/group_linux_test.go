@@ -221,3 +221,48 @@ func TestJoinRefused(t *testing.T) {
 		}
 	}
 }
+
+// A handshake that had begun is waited for; others at the port, which begin all
+// the time, are not.
+func TestLeaveWaitsForHandshakes(t *testing.T) {
+	g := group(t, 2)
+	for number := range 2 { // which holds handshakes half open until there are data
+		must(t, unix.SetsockoptInt(g.Socket(number).FD(), unix.IPPROTO_TCP, unix.TCP_DEFER_ACCEPT, 30))
+	}
+	dial := func(to int) net.Conn {
+		must(t, g.Steer([]int{to}))
+		c, err := net.DialTimeout("tcp", g.Address().Address, 20*time.Second)
+		must(t, err)
+		t.Cleanup(func() { c.Close() })
+		return c
+	}
+	mine := dial(1)
+	must(t, g.Leave(1))
+	rest, err := g.Socket(1).QuiesceOne()
+	must(t, err)
+	dial(0)
+	if empty, err := rest.Empty(); empty || err != nil {
+		t.Fatalf("empty %v, %v, with a handshake under way", empty, err)
+	}
+	_, err = mine.Write([]byte("x"))
+	must(t, err)
+	limit := time.After(20 * time.Second)
+	for tick := time.NewTicker(time.Millisecond); ; {
+		fd, _, err := unix.Accept(g.Socket(1).FD())
+		if err == nil {
+			unix.Close(fd)
+			break
+		}
+		if empty, _ := rest.Empty(); empty {
+			t.Fatal("empty before it was accepted")
+		}
+		select {
+		case <-tick.C:
+		case <-limit:
+			t.Fatalf("accept: %v", err)
+		}
+	}
+	if empty, err := rest.Empty(); !empty || err != nil {
+		t.Errorf("empty %v, %v, with another's handshake under way", empty, err)
+	}
+}
