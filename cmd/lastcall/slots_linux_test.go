@@ -158,7 +158,7 @@ func TestScaleInSlotsLosesNobody(t *testing.T) {
 // came to it.
 func TestScaleWaitsForTheQueue(t *testing.T) {
 	h := slotted(t, "foreign", 2, "env = { PACE = \"20ms\" }\n")
-	for i := 1; i <= 5; i++ {
+	for range 5 {
 		q := &queue{end: func() {}}
 		var all sync.WaitGroup
 		for range 40 { // of which about half come to the one that goes
@@ -330,4 +330,30 @@ func TestStopInSlots(t *testing.T) {
 		}
 		h.free()
 	}
+}
+
+// With all workers stopped, newcomers wait, and the workers that are started
+// serve them.
+func TestStopAllInSlots(t *testing.T) {
+	h := slotted(t, "brisk", 3)
+	h.do("stop", "web")
+	q := &queue{end: func() {}}
+	var all sync.WaitGroup
+	for range 24 {
+		all.Go(func() { q.once(h.addr) })
+	}
+	h.until("somebody waits", func() bool { return h.status().Listeners[0].Waiting })
+	h.do("start", "web")
+	all.Wait()
+	q.lost(h, 0)
+}
+
+// A supervisor that is killed leaves no socket.
+func TestKillTheSupervisorOfSlots(t *testing.T) {
+	h := slotted(t, "brisk", 3)
+	if err := h.cmd.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	h.until("nothing is left", func() bool { return len(h.left()) == 0 })
+	h.free()
 }
