@@ -52,6 +52,14 @@ func (h *house) workers() (out []control.Worker) {
 	return out
 }
 
+// kept wants every slot to have had one socket all the time.
+func (h *house) kept() {
+	h.t.Helper()
+	if strings.Contains(h.read("log"), "newcomers steered away") {
+		h.t.Error("a slot has lost its socket")
+	}
+}
+
 // A queue is clients that make a connection for each request, and nothing but
 // that.
 type queue struct {
@@ -202,6 +210,7 @@ func TestRollInSlots(t *testing.T) {
 	if n := h.status().Listeners[0].Sockets; n != 4 {
 		t.Errorf("%d sockets after ten rolls", n)
 	}
+	h.kept()
 }
 
 // A worker that is killed loses what it was serving, at most one request for
@@ -346,6 +355,7 @@ func TestStopAllInSlots(t *testing.T) {
 	h.do("start", "web")
 	all.Wait()
 	q.lost(h, 0)
+	h.kept()
 }
 
 // A supervisor that is killed leaves no socket.
