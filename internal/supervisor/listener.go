@@ -38,15 +38,15 @@ func (s *Supervisor) quiesce(l *listener) {
 		if err := l.Quiesce(); err != nil && !errors.Is(err, net.ErrClosed) {
 			s.log.Info("cannot quiesce, accepting until empty", "listener", l.config.Name, "err", err)
 		}
-		waitEmpty(l.Empty)
+		waitEmpty(l.Empty, quiesceBound)
 		s.post(pool.Quiesced{Listener: l.name})
 	}()
 }
 
-// waitEmpty waits until a queue is empty, or has had quiesceBound. There is no
+// waitEmpty waits until a queue is empty, but not longer than bound. There is no
 // event for it.
-func waitEmpty(isEmpty func() (bool, error)) {
-	until := time.Now().Add(quiesceBound)
+func waitEmpty(isEmpty func() (bool, error), bound time.Duration) {
+	until := time.Now().Add(bound)
 	look := time.NewTicker(time.Millisecond)
 	defer look.Stop()
 	for time.Now().Before(until) {

@@ -139,11 +139,16 @@ func (s *Supervisor) uses(ln *listener, snap *pool.Snapshot) (ready, kept []int)
 // holds tells whether a life was given a socket.
 func (s *Supervisor) holds(ln *listener, number int) bool {
 	for _, l := range s.lives {
-		if given, ok := l.sockets[ln.name]; ok && given == number {
+		if l.has(ln, number) {
 			return true
 		}
 	}
 	return false
+}
+
+func (l *life) has(ln *listener, number int) bool {
+	given, ok := l.sockets[ln.name]
+	return ok && given == number
 }
 
 // leave takes a socket out of service: nobody comes to it any more, and those
@@ -161,11 +166,16 @@ func (s *Supervisor) leave(ln *listener, number int) {
 		}
 	}
 	s.warn(ln, ln.Leave(number))
-	socket := ln.Socket(number)
+	socket, bound := ln.Socket(number), quiesceBound
+	for _, l := range s.lives {
+		if l.has(ln, number) { // its time to drain runs: there must be some left
+			bound = min(bound, l.program.DrainTimeout/2)
+		}
+	}
 	go func() {
 		rest, err := socket.QuiesceOne()
 		if err == nil {
-			waitEmpty(rest.Empty)
+			waitEmpty(rest.Empty, bound)
 		}
 		s.call(context.Background(), func() {
 			ln.leaving[number] = true
