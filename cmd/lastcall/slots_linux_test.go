@@ -299,6 +299,11 @@ func TestChangeOfBalance(t *testing.T) {
 		h.do("reload")
 		h.until("there are three", func() bool { return h.status().Listeners[0].Sockets == 3 })
 		h.do("upgrade")
+		before := strings.Count(h.read("log"), "newcomers steered away")
+		h.do("restart", "web")
+		if n := strings.Count(h.read("log"), "newcomers steered away"); n != before {
+			t.Errorf("%d slots have lost their sockets by the upgrade", n-before)
+		}
 		h.do("scale", "web=2")
 		h.do("scale", "web=3")
 	}
