@@ -173,6 +173,7 @@ func TestScaleWaitsForTheQueue(t *testing.T) {
 			all.Go(func() { q.once(h.addr) })
 		}
 		h.until("they come", func() bool { return q.served.Load() > 0 })
+		h.do("upgrade")
 		h.do("scale", "web=1")
 		all.Wait()
 		q.lost(h, 0)
@@ -320,9 +321,16 @@ func TestSlotsAddressInUse(t *testing.T) {
 	other := found(t)
 	other.addr = h.addr
 	other.slotted("brisk", 2)
-	out, err := other.command("run").CombinedOutput()
-	if exit := (interface{ ExitCode() int })(nil); !errors.As(err, &exit) || exit.ExitCode() != 3 || !strings.Contains(string(out), "address already in use") {
-		t.Errorf("%v: %s", err, out)
+	other.start()
+	other.until("it is refused, or not", func() bool {
+		return strings.Contains(other.read("log"), "address already in use") || strings.Contains(other.read("log"), "msg=ready\n")
+	})
+	if strings.Contains(other.read("log"), "msg=ready\n") {
+		t.Fatal("two supervisors have one address")
+	}
+	_ = other.cmd.Wait()
+	if code := other.cmd.ProcessState.ExitCode(); code != 3 {
+		t.Errorf("exit code %d", code)
 	}
 }
 

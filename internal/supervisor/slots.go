@@ -159,10 +159,10 @@ func (s *Supervisor) leave(ln *listener, number int) {
 		ln.leaving = make(map[int]bool)
 	}
 	ln.leaving[number] = false
+	s.log.Info("newcomers steered away", "listener", ln.config.Name, "socket", number)
 	for w, of := range ln.slots {
 		if of == number {
 			delete(ln.slots, w) // one that comes after all gets another
-			s.log.Info("newcomers steered away", "worker", w, "listener", ln.config.Name)
 		}
 	}
 	s.warn(ln, ln.Leave(number))
