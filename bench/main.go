@@ -75,7 +75,7 @@ type figure struct {
 func figures() []figure {
 	return []figure{
 		{"stop", takeStop}, {"idle", takeIdle}, {"rate", takeRate}, {"roll", takeRoll}, {"long", takeLong},
-		{"respawn", takeRespawn}, {"footprint", takeFootprint}, {"crowd", takeCrowd},
+		{"respawn", takeRespawn}, {"footprint", takeFootprint}, {"crowd", takeCrowd}, {"balance", takeBalance},
 	}
 }
 

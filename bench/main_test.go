@@ -54,12 +54,12 @@ func TestFigures(t *testing.T) {
 	}
 	defer l.close()
 	p := plan{runs: 1, pairs: 1, load: time.Second, rolls: 1, long: longPoints}
-	rows := map[string]int{"stop": 3, "idle": 4, "rate": 2, "roll": 3, "long": longPoints + 1}
+	rows := map[string]int{"stop": 3, "idle": 4, "rate": 2, "roll": 3, "long": longPoints + 1, "respawn": 1, "footprint": 2, "crowd": 3, "balance": 2}
 	if _, ok := l.gunicorn(2); ok {
 		rows["stop"]++
 	}
 	if !haveWrk() {
-		rows["rate"], rows["roll"] = 0, 1
+		rows["rate"], rows["roll"], rows["balance"] = 0, 1, 0
 	}
 	for _, f := range figures() {
 		t.Run(f.name, func(t *testing.T) {

@@ -133,6 +133,12 @@ func (p *plan) workers(name string, c Config) error {
 			return err
 		}
 	}
+	if c.Slots {
+		w.Balance = supervisor.Slots
+		if err := p.slots(w); err != nil {
+			return err
+		}
+	}
 	for _, helper := range p.config.Programs {
 		w.DependsOn = append(w.DependsOn, helper.Name)
 	}
@@ -142,6 +148,19 @@ func (p *plan) workers(name string, c Config) error {
 	w.Command, w.Verbatim = os.Args, true
 	w.Env = []string{childVariable + "=1"}
 	p.config.Programs = append(p.config.Programs, w)
+	return nil
+}
+
+// slots checks that each listener can have a socket for each slot.
+func (p *plan) slots(w supervisor.Program) error {
+	if runtime.GOOS != "linux" {
+		return &ConfigError{"Slots", "is there on Linux only, not on " + runtime.GOOS}
+	}
+	for _, l := range p.config.Listeners {
+		if slices.Contains(w.Listen, l.Name) && l.Address.Network == "unix" {
+			return &ConfigError{"Slots", fmt.Sprintf("is for TCP, and %s is not", l.Address)}
+		}
+	}
 	return nil
 }
 

@@ -31,6 +31,7 @@ func TestConfigErrors(t *testing.T) {
 		{"Listen[1]", "missing port", func(c *prefork.Config) { c.Listen = []string{":80", "8080"} }},
 		{"Listen[0]", `"a b" is no name`, func(c *prefork.Config) { c.Listen = []string{"a b=:80"} }},
 		{"Listen[1]", `"web" is there twice`, func(c *prefork.Config) { c.Listen = []string{"web=:80", "web=:81"} }},
+		{"Slots", "is for TCP, and /x/y is not", func(c *prefork.Config) { c.Slots, c.Listen = true, []string{":80", "/x/y"} }},
 		{"Helpers[1].Name", `"" is no name`, sh(func(h *prefork.Helper) { h.Name = "" })},
 		{"Helpers[1].Name", `"other" is there twice`, sh(func(h *prefork.Helper) { h.Name = "other" })},
 		{"Helpers[1].Name", `"app" is there twice`, sh(func(h *prefork.Helper) { h.Name = "app" })},

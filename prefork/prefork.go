@@ -82,6 +82,10 @@ type Config struct {
 	// workers ask Listener. The first without a name has that of the Config,
 	// the next "NAME-2".
 	Listen []string
+	// Slots gives each worker a socket of its own at each of these addresses,
+	// between which the kernel divides connections evenly, instead of one
+	// queue. It is for Linux and TCP. docs/balance.md says when it helps.
+	Slots bool
 
 	// Helpers are ready before the first worker starts, and are stopped when
 	// the last has ended.

@@ -67,6 +67,9 @@ func (c *cli) printStatus(s control.Status) {
 	fmt.Fprintln(c.stdout, plain(fmt.Sprintf("%s: %s, pid %d, up %s, lastcall %s", s.Name, s.State, s.PID, span(seconds(s.Uptime)), s.Version)))
 	for _, l := range s.Listeners {
 		line := fmt.Sprintf("%s: %s, %s", l.Name, l.Address, l.State)
+		if l.Sockets > 1 {
+			line += fmt.Sprintf(", balance slots: %d sockets", l.Sockets)
+		}
 		if l.Waiting {
 			line += ", clients wait to be accepted"
 		}

@@ -1,10 +1,15 @@
 package main
 
 import (
+	"bufio"
 	"fmt"
 	"math"
+	"net"
 	"net/http"
 	"os"
+	"os/signal"
+	"sync"
+	"syscall"
 	"time"
 
 	"github.com/lastcall/lastcall"
@@ -29,14 +34,47 @@ func playWorker() {
 }
 
 // playBrisk is a server on package lastcall that answers at once with its pid.
-// With TALK it writes lines whose halves are some milliseconds apart.
+// With TALK it writes lines whose halves are some milliseconds apart; with
+// FRAGILE it fails at once if the file "fragile" says the same.
 func playBrisk() {
+	if b, err := os.ReadFile("fragile"); err == nil && string(b) == os.Getenv("FRAGILE") {
+		os.Exit(1)
+	}
 	if os.Getenv("TALK") != "" {
 		go talk()
 	}
 	handler := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, os.Getpid()) })
 	if err := lastcall.ListenAndServe("", handler); err != nil {
 		note(err.Error())
+	}
+}
+
+// playForeign is playBrisk without package lastcall: TERM has it close its
+// socket at once, with whoever waits in it, and serve those it has accepted. It
+// pauses for PACE after each.
+func playForeign() {
+	l, err := net.FileListener(os.NewFile(3, "inherited"))
+	if err != nil {
+		panic(err)
+	}
+	term := make(chan os.Signal, 1)
+	signal.Notify(term, syscall.SIGTERM)
+	go func() { <-term; l.Close() }()
+	pace, _ := time.ParseDuration(os.Getenv("PACE")) // none is no pause
+	var all sync.WaitGroup
+	for {
+		c, err := l.Accept()
+		if err != nil {
+			all.Wait()
+			return
+		}
+		all.Go(func() {
+			defer c.Close()
+			if _, err := http.ReadRequest(bufio.NewReader(c)); err == nil {
+				fmt.Fprintf(c, "HTTP/1.1 200 OK\r\n\r\n%d\n", os.Getpid())
+			}
+		})
+		<-time.After(pace)
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"cmp"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"time"
 
@@ -202,6 +203,11 @@ func (l *loader) resolve() error {
 			if err := step(); err != nil {
 				return err
 			}
+		}
+	}
+	for _, d := range l.drafts {
+		if err := d.balanced(runtime.GOOS); err != nil {
+			return err
 		}
 	}
 	return l.cycle()

@@ -127,6 +127,7 @@ max_memory = "1.5GB"
 max_memory_jitter = "15MB"
 watchdog = "14s"
 user = "12:34"
+balance = "shared"
 [[program.web.gate]]
 redis = "redis://u:p@h:1"
 sorted_set = "locks:{worker}"
@@ -166,7 +167,7 @@ func TestEveryKey(t *testing.T) {
 		StopSignal: syscall.SIGQUIT, StopCommand: []string{dir + "/other/special", ""}, StopTimeout: 3 * time.Second,
 		Drain: wire.WaitCritical, DrainTimeout: 5 * time.Minute,
 		UnwindTimeout: time.Millisecond, FreshGrace: 2 * time.Millisecond, ExpendableGrace: 3 * time.Millisecond, StallTimeout: 4 * time.Millisecond,
-		Restart: "on-failure", RestartWindow: 90 * time.Minute, MaxDraining: 3,
+		Balance: "shared", Restart: "on-failure", RestartWindow: 90 * time.Minute, MaxDraining: 3,
 		MaxRequests: 10, MaxRequestsJitter: 11, MaxAge: 12 * time.Hour, MaxAgeJitter: 13 * time.Minute,
 		MaxMemory: 1_500_000_000, MaxMemoryJitter: 15_000_000, Watchdog: 14 * time.Second,
 	}

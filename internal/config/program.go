@@ -59,6 +59,7 @@ func (d *draft) keys() []key {
 		{"command", command(&p.Command)},
 		{"workers", count(&p.Workers, "; 0 is one for each CPU")},
 		{"listen", list(&d.listen)},
+		{"balance", choice(&p.Balance, supervisor.Shared, supervisor.Slots)},
 		{"depends_on", list(&d.dependsOn)},
 		{"env", d.env},
 		{"dir", text(&p.Dir)},

@@ -72,6 +72,7 @@ type Listener struct {
 	Address string `json:"address"`
 	State   string `json:"state"`   // "open", "quiesced", "closed"
 	Waiting bool   `json:"waiting"` // somebody is in its queue
+	Sockets int    `json:"sockets"` // more than 1: workers have one each
 }
 
 // Program is one program and its workers, by slot; a slot that is being

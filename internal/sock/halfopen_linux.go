@@ -12,17 +12,20 @@ import (
 // halfOpen reports whether a TCP handshake with the port of address is under
 // way, on any of its addresses. Where the kernel may not be asked it reports
 // false: then the queue alone has to say it.
-func halfOpen(address string) bool {
+func halfOpen(address string) bool { return len(handshakes(address)) > 0 }
+
+// handshakes returns those that are under way with the port of address; none
+// where the kernel may not be asked.
+func handshakes(address string) map[handshake]bool {
 	at, err := netip.ParseAddrPort(address)
 	if err != nil {
-		return false
+		return nil
 	}
+	all := make(map[handshake]bool)
 	for _, family := range families(at.Addr()) {
-		if n, err := countHandshakes(family, at.Port()); err == nil && n > 0 {
-			return true
-		}
+		_ = addHandshakes(all, family, at.Port()) // what it has found counts
 	}
-	return false
+	return all
 }
 
 // families returns those in which the handshakes with a listener can be. Each
@@ -37,41 +40,45 @@ func families(at netip.Addr) []byte {
 	return []byte{unix.AF_INET6}
 }
 
-// countHandshakes asks the kernel (sock_diag(7)) for the sockets of a family
+// addHandshakes asks the kernel (sock_diag(7)) for the sockets of a family
 // that are in SYN_RECV at a local port.
-func countHandshakes(family byte, port uint16) (int, error) {
+func addHandshakes(all map[handshake]bool, family byte, port uint16) error {
 	fd, err := unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC, unix.NETLINK_INET_DIAG)
 	if err != nil {
-		return 0, os.NewSyscallError("socket", err)
+		return os.NewSyscallError("socket", err)
 	}
 	defer unix.Close(fd)
 	if err := unix.Sendto(fd, handshakeQuery(family, port), 0, &unix.SockaddrNetlink{Family: unix.AF_NETLINK}); err != nil {
-		return 0, os.NewSyscallError("sendto", err)
+		return os.NewSyscallError("sendto", err)
 	}
-	count, buf := 0, make([]byte, 32<<10)
+	buf := make([]byte, 32<<10)
 	for {
 		n, _, err := unix.Recvfrom(fd, buf, 0) // a dump is answered from memory: this does not wait
 		if err == unix.EINTR {
 			continue
 		}
 		if err != nil {
-			return 0, os.NewSyscallError("recvfrom", err)
+			return os.NewSyscallError("recvfrom", err)
 		}
 		messages, err := syscall.ParseNetlinkMessage(buf[:n])
 		if err != nil {
-			return 0, err
+			return err
 		}
 		for _, m := range messages {
 			switch m.Header.Type {
 			case unix.NLMSG_DONE:
-				return count, nil
+				return nil
 			case unix.NLMSG_ERROR:
 				if len(m.Data) >= 4 {
-					return 0, unix.Errno(-int32(binary.NativeEndian.Uint32(m.Data)))
+					return unix.Errno(-int32(binary.NativeEndian.Uint32(m.Data)))
 				}
-				return 0, unix.EBADMSG
+				return unix.EBADMSG
 			case unix.SOCK_DIAG_BY_FAMILY:
-				count++
+				// A struct inet_diag_msg: four bytes, then who it is with.
+				if id := (handshake{}); len(m.Data) >= 4+len(id) {
+					copy(id[:], m.Data[4:])
+					all[id] = true
+				}
 			}
 		}
 	}

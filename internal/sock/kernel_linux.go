@@ -59,6 +59,11 @@ func queueLength(fd int, network string) (int, error) {
 	return int(info.Unacked), nil
 }
 
+// letJoin lets other sockets of this user listen at the same address.
+func letJoin(fd int) error {
+	return os.NewSyscallError("setsockopt SO_REUSEPORT", unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_REUSEPORT, 1))
+}
+
 // stopListening ends listening, for every holder of the socket.
 func stopListening(fd int) error {
 	return os.NewSyscallError("shutdown", unix.Shutdown(fd, unix.SHUT_RD))

@@ -41,6 +41,8 @@ type Options struct {
 	// NoWait has a unix path in a directory where somebody else is just binding
 	// one refused, where otherwise half a second is waited for him.
 	NoWait bool
+
+	join bool // there is a socket at the address that lets it, see Listener.Join
 }
 
 // ErrNotEmpty is returned by Refuse while somebody waits in the queue.
@@ -232,6 +234,9 @@ func bind(a Address, o Options) (net.Listener, *boundPath, error) {
 	}
 	var lc net.ListenConfig
 	lc.SetMultipathTCP(o.MPTCP)
+	if o.join {
+		lc.Control = func(_, _ string, raw syscall.RawConn) error { return controlRaw(raw, letJoin) }
+	}
 	l, err := lc.Listen(context.Background(), a.Network, a.Address)
 	if errors.Is(err, syscall.EADDRINUSE) {
 		return nil, nil, inUse(a, err)
@@ -266,6 +271,10 @@ func control(l net.Listener, do func(fd int) error) error {
 	if err != nil {
 		return bare(err)
 	}
+	return controlRaw(raw, do)
+}
+
+func controlRaw(raw syscall.RawConn, do func(fd int) error) error {
 	var inner error
 	if err := raw.Control(func(fd uintptr) { inner = do(int(fd)) }); err != nil {
 		return bare(err)

@@ -9,6 +9,7 @@ import (
 	"unicode"
 
 	"github.com/lastcall/lastcall/internal/sock"
+	"github.com/lastcall/lastcall/internal/sock/steer"
 )
 
 // bind opens the listening sockets, all or none.
@@ -32,7 +33,7 @@ func (s *Supervisor) bindOne(c Listener) error {
 	for n := 2; s.listeners[name] != nil; n++ { // no name of the configuration has a dot
 		name = fmt.Sprintf("%s.%d", c.Name, n)
 	}
-	s.listeners[name], s.names[c.Name] = &listener{Listener: l, config: c, name: name}, name
+	s.listeners[name], s.names[c.Name] = &listener{Group: steer.New(l), config: c, name: name}, name
 	s.log.Info("listening", "name", c.Name, "address", l.Address().String())
 	return nil
 }

@@ -44,6 +44,7 @@ type Program struct {
 	User      string   // "": the supervisor's
 	Workers   int
 	Listen    []string // names of Listeners, in the order they are passed
+	Balance   string   // Shared or Slots; "": Shared
 	DependsOn []string // names of Programs that must be ready first and end last
 
 	Ready        *gate.Spec // nil: the worker says so, or accepts, or stays up

@@ -11,7 +11,7 @@ import (
 	"github.com/lastcall/lastcall/internal/guard"
 	"github.com/lastcall/lastcall/internal/pool"
 	"github.com/lastcall/lastcall/internal/proc"
-	"github.com/lastcall/lastcall/internal/sock"
+	"github.com/lastcall/lastcall/internal/sock/steer"
 	"github.com/lastcall/lastcall/internal/wire"
 )
 
@@ -43,7 +43,8 @@ const handoverFormat = 1
 
 type savedListener struct {
 	Name    string
-	Socket  sock.Handover
+	Sockets []steer.Handover
+	Slots   map[string]int
 	Config  Listener
 	Closing bool
 	Closed  bool
@@ -60,6 +61,7 @@ type savedLife struct {
 	Generation int // whose version it is of
 	Process    proc.Handover
 	Env        wire.Env
+	Sockets    map[string]int
 	Channel    int
 	Notify     int
 	Streams    []savedStream // stdout and stderr
@@ -97,6 +99,9 @@ func readHandover(r io.Reader) (*handover, *pool.Pool, error) {
 func (h *handover) complete(core *pool.Pool) error {
 	listeners, lives := map[string]bool{}, map[pool.ID]bool{}
 	for _, l := range h.Listeners {
+		if !l.Closed && len(l.Sockets) == 0 {
+			return fmt.Errorf("read state: the socket of listener %s is missing", l.Name)
+		}
 		listeners[l.Name] = true
 	}
 	for _, l := range h.Lives {

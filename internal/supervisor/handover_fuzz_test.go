@@ -7,6 +7,7 @@ import (
 
 	"github.com/lastcall/lastcall/internal/guard"
 	"github.com/lastcall/lastcall/internal/pool"
+	"github.com/lastcall/lastcall/internal/sock/steer"
 )
 
 // FuzzHandover: what is taken for a predecessor's state gives an error of one
@@ -25,7 +26,12 @@ func FuzzHandover(f *testing.F) {
 	for _, spoil := range []func(){
 		func() {},
 		func() { h.Listeners = []savedListener{{Name: "web"}} },
-		func() { h.Lives = []savedLife{{ID: pool.ID{Program: "web", Life: 1}, Generation: 1}} },
+		func() {
+			h.Listeners = []savedListener{{Name: "web", Sockets: []steer.Handover{{}, {Number: 3, Left: true}}, Slots: map[string]int{"web.0": 0}}}
+		},
+		func() {
+			h.Lives = []savedLife{{ID: pool.ID{Program: "web", Life: 1}, Generation: 1, Sockets: map[string]int{"web": 0}}}
+		},
 		func() { h.Versions = []savedVersion{{Generation: 1, Program: s.config.Programs[0]}} },
 		func() { h.Guard = guard.Handover{Pidfd: 7, Link: 8} },
 		func() { h.Format = 9 },

@@ -22,9 +22,11 @@ type life struct {
 	program        *Program
 	pinned         *os.File // its version's
 	env            wire.Env
-	process        process     // nil: it could not be started
-	guarded        *guard.Life // nil: the guard does not know of it
-	command        process     // its stop command; nil: none was started
+	sockets        map[string]int // which it was given of each listener; nil: none yet
+	held           []heldAction   // until its socket is empty
+	process        process        // nil: it could not be started
+	guarded        *guard.Life    // nil: the guard does not know of it
+	command        process        // its stop command; nil: none was started
 	guardedCommand *guard.Life
 	channel        channel
 	notify         source

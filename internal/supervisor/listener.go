@@ -8,6 +8,7 @@ import (
 
 	"github.com/lastcall/lastcall/internal/pool"
 	"github.com/lastcall/lastcall/internal/sock"
+	"github.com/lastcall/lastcall/internal/sock/steer"
 )
 
 // quiesceBound is how long connections that the kernel has accepted are waited
@@ -20,10 +21,12 @@ const quiesceBound = time.Second
 const refuseAfter = 250 * time.Millisecond
 
 type listener struct {
-	*sock.Listener
+	*steer.Group
 	config  Listener
-	name    string // the core's
-	closing bool   // as soon as no worker without a channel holds it
+	name    string         // the core's
+	slots   map[string]int // the sockets that are workers' own, by their names
+	leaving map[int]bool   // those that newcomers are steered away from; true: nobody is in them any more
+	closing bool           // as soon as no worker without a channel holds it
 	closed  bool
 }
 
@@ -35,18 +38,23 @@ func (s *Supervisor) quiesce(l *listener) {
 		if err := l.Quiesce(); err != nil && !errors.Is(err, net.ErrClosed) {
 			s.log.Info("cannot quiesce, accepting until empty", "listener", l.config.Name, "err", err)
 		}
-		// There is no event for a queue that has become empty.
-		until := time.Now().Add(quiesceBound)
-		look := time.NewTicker(time.Millisecond)
-		defer look.Stop()
-		for time.Now().Before(until) {
-			if empty, err := l.Empty(); empty || err != nil {
-				break
-			}
-			<-look.C
-		}
+		waitEmpty(l.Empty, quiesceBound)
 		s.post(pool.Quiesced{Listener: l.name})
 	}()
+}
+
+// waitEmpty waits until a queue is empty, but not longer than bound. There is no
+// event for it.
+func waitEmpty(isEmpty func() (bool, error), bound time.Duration) {
+	until := time.Now().Add(bound)
+	look := time.NewTicker(time.Millisecond)
+	defer look.Stop()
+	for time.Now().Before(until) {
+		if empty, err := isEmpty(); empty || err != nil {
+			return
+		}
+		<-look.C
+	}
 }
 
 // closeListener closes our copy, so that a successor can bind. Workers without

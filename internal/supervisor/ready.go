@@ -28,10 +28,7 @@ func (s *Supervisor) watchReady(l *life) {
 		})
 	}
 	if l.program.Ready == nil {
-		var listeners []*sock.Listener
-		for _, name := range l.program.Listen {
-			listeners = append(listeners, s.listeners[name].Listener)
-		}
+		listeners := s.socketsOf(l, l.program.Listen)
 		accepting, pid := s.system.accepting, l.process.Pid() // the loop's alone
 		look := func() sock.Sight { return accepting(pid, listeners) }
 		minUptime := l.program.MinUptime

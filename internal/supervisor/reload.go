@@ -141,7 +141,7 @@ func visible(p *Program, names map[string]string) any {
 		listen = append(listen, names[name])
 	}
 	return []any{
-		p.Command, p.Path, p.Env, p.Dir, p.User, listen, p.Watchdog, p.MaxRequests, p.MaxRequestsJitter,
+		p.Command, p.Path, p.Env, p.Dir, p.User, listen, p.balance(), p.Watchdog, p.MaxRequests, p.MaxRequestsJitter,
 	}
 }
 

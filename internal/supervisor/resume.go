@@ -15,7 +15,6 @@ import (
 	"github.com/lastcall/lastcall/internal/guard"
 	"github.com/lastcall/lastcall/internal/pool"
 	"github.com/lastcall/lastcall/internal/proc"
-	"github.com/lastcall/lastcall/internal/sock"
 	"github.com/lastcall/lastcall/internal/wire"
 )
 
@@ -86,9 +85,8 @@ func (s *Supervisor) save() (*handover, error) {
 	}
 	for name, l := range s.listeners {
 		saved := savedListener{Name: name, Config: l.config, Closing: l.closing, Closed: l.closed}
-		saved.Socket.FD = -1
 		if !l.closed {
-			saved.Socket = l.HandOver()
+			saved.Sockets, saved.Slots = l.HandOver(), l.slots
 		}
 		h.Listeners = append(h.Listeners, saved)
 	}
@@ -109,7 +107,7 @@ func (s *Supervisor) save() (*handover, error) {
 
 func (s *Supervisor) saveLife(l *life) savedLife {
 	saved := savedLife{
-		ID: l.id, Env: l.env, Channel: -1, Notify: -1,
+		ID: l.id, Env: l.env, Sockets: l.sockets, Channel: -1, Notify: -1,
 		Hello: l.hello, Spoke: l.spokeUp, Status: l.status, Cut: l.cut, Moved: l.moved,
 	}
 	for _, line := range l.tail.last() {
@@ -139,7 +137,9 @@ func (s *Supervisor) saveLife(l *life) savedLife {
 func (h *handover) descriptors() []int {
 	all := []int{h.Control, h.Guard.Pidfd, h.Guard.Link}
 	for _, l := range h.Listeners {
-		all = append(all, l.Socket.FD)
+		for _, socket := range l.Sockets {
+			all = append(all, socket.Socket.FD)
+		}
 	}
 	for _, v := range h.Versions {
 		all = append(all, v.Pinned)
@@ -185,11 +185,8 @@ func (s *Supervisor) takeOver() error {
 	h := s.inherited
 	for _, saved := range h.Listeners {
 		l := &listener{config: saved.Config, name: saved.Name, closing: saved.Closing, closed: saved.Closed}
-		var err error
-		if !saved.Closed {
-			if l.Listener, err = sock.Adopt(saved.Socket); err != nil {
-				return fmt.Errorf("resume: %w", err)
-			}
+		if err := l.adoptSockets(saved); err != nil {
+			return fmt.Errorf("resume: %w", err)
 		}
 		s.listeners[saved.Name] = l
 	}
@@ -249,7 +246,7 @@ func (s *Supervisor) resumeLives() error {
 func (s *Supervisor) resumeLife(saved savedLife) (err error) {
 	v := s.versions[saved.ID.Program][saved.Generation]
 	l := s.newLife(saved.ID, v)
-	l.env, l.hello, l.spokeUp, l.status = saved.Env, saved.Hello, saved.Spoke, saved.Status
+	l.env, l.sockets, l.hello, l.spokeUp, l.status = saved.Env, saved.Sockets, saved.Hello, saved.Spoke, saved.Status
 	l.cut, l.moved = saved.Cut, saved.Moved
 	for _, line := range saved.Tail {
 		l.tail.add(string(line))

@@ -47,7 +47,7 @@ func (s *simulation) check() {
 		}
 	}
 	for name, l := range s.super.listeners {
-		if l.FD() >= 0 {
+		if l.Socket(0).FD() >= 0 {
 			s.fault("listener %s is open", name)
 		}
 	}

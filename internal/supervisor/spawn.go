@@ -60,6 +60,7 @@ func jittered(limit, jitter int) int {
 func (s *Supervisor) startProcess(l *life) error {
 	env := &l.env
 	var files []int
+	l.sockets = make(map[string]int)
 	for _, name := range l.program.Listen {
 		ln := s.listeners[name]
 		if ln == nil || ln.closed {
@@ -67,7 +68,12 @@ func (s *Supervisor) startProcess(l *life) error {
 		}
 		a := ln.Address()
 		env.Listeners = append(env.Listeners, wire.Listener{Name: ln.config.Name, Network: a.Network, Address: a.Address})
-		files = append(files, ln.FD())
+		number, err := l.socket(ln)
+		if err != nil {
+			return fmt.Errorf("start %s: %w", l.id.Worker(), err)
+		}
+		l.sockets[name] = number
+		files = append(files, ln.Socket(number).FD())
 	}
 	channel, end, err := s.system.channel()
 	switch {

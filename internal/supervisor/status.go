@@ -65,7 +65,7 @@ func (s *Supervisor) status(lists map[pool.ID]*listing, looks map[int][]*sock.Li
 			waiting = err == nil && !empty
 		}
 		st.Listeners = append(st.Listeners, control.Listener{
-			Name: l.config.Name, Address: l.Address().String(), State: v.State, Waiting: waiting,
+			Name: l.config.Name, Address: l.Address().String(), State: v.State, Waiting: waiting, Sockets: len(l.Numbers()),
 		})
 	}
 	for _, p := range snap.Programs {
@@ -118,10 +118,10 @@ func (s *Supervisor) accepting(l *life, v pool.LifeView, looks map[int][]*sock.L
 	if len(l.program.Listen) == 0 || l.process == nil {
 		return "-"
 	}
-	var open []*sock.Listener
+	var open []string
 	for _, name := range l.program.Listen {
 		if ln := s.listeners[name]; !ln.closed && !slices.Contains(v.Closed, name) {
-			open = append(open, ln.Listener)
+			open = append(open, name)
 		}
 	}
 	switch {
@@ -130,6 +130,6 @@ func (s *Supervisor) accepting(l *life, v pool.LifeView, looks map[int][]*sock.L
 	case l.hello && v.State == pool.LifeReady:
 		return "yes"
 	}
-	looks[l.pid()] = open
+	looks[l.pid()] = s.socketsOf(l, open)
 	return "unknown"
 }

@@ -308,9 +308,14 @@ func (s *Supervisor) step(e pool.Event) {
 	for len(s.queue) > 0 {
 		e := s.queue[0]
 		s.queue = s.queue[1:]
-		for _, a := range s.core.Step(time.Now(), e) {
-			s.act(a)
+		actions := s.core.Step(time.Now(), e)
+		s.steer() // first: nobody is to come to a worker that is asked to end
+		for _, a := range actions {
+			if !s.heldBack(a) {
+				s.act(a)
+			}
 		}
+		s.steer() // by what the actions have made of lives
 	}
 }
 

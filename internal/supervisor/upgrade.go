@@ -81,7 +81,7 @@ func (s *Supervisor) mayUpgrade() bool {
 			return false
 		}
 	}
-	return len(s.replies) == 0 && !s.core.Waiting()
+	return len(s.replies) == 0 && !s.balancing() && !s.core.Waiting()
 }
 
 // prove has the new executable read the state as it is now, in a process of its
