@@ -24,13 +24,19 @@ type (
 		Workers    int // how many there are to be
 	}
 	// Ask tells a life over its channel to drain within Timeout; with Hold it
-	// reports and waits for Quit.
+	// reports and waits for Quit; with Move it keeps its idle connections for
+	// the peers that it is introduced to.
 	Ask struct {
 		ID      ID
 		Reason  Reason
 		Timeout time.Duration
 		Hold    bool
+		Move    bool
 	}
+	// Introduce gives two lives the two ends of a socket pair: From, which
+	// drains, hands its connections over it to To, which serves. It is answered
+	// by nothing; From falls back on what it does without.
+	Introduce struct{ From, To ID }
 	// AskGate starts to ask whether a life may end, until GateOpen or until
 	// the next action on that life.
 	AskGate struct{ ID ID }
@@ -115,6 +121,7 @@ type (
 
 func (Spawn) action()          {}
 func (Ask) action()            {}
+func (Introduce) action()      {}
 func (AskGate) action()        {}
 func (RunStopCommand) action() {}
 func (Signal) action()         {}

@@ -13,7 +13,11 @@ type Exit struct {
 // The events of processes.
 type (
 	// Hello: the life has opened its channel; it is asked to drain over it.
-	Hello struct{ ID ID }
+	// Moves: it can hand connections on, and take them.
+	Hello struct {
+		ID    ID
+		Moves bool
+	}
 	// Ready: the life serves.
 	Ready struct{ ID ID }
 	// Alive: the life gives a sign to its watchdog.
@@ -34,6 +38,9 @@ type (
 		ID  ID
 		Cut int
 	}
+	// Lost: the life, which drains, has lost the peer that it was introduced
+	// to, and would be introduced anew if that still serves.
+	Lost struct{ ID, Peer ID }
 	// GateOpen: the question asked after AskGate is answered with go.
 	GateOpen struct{ ID ID }
 	// CommandFailed: the stop command could not be run, or failed.
@@ -112,6 +119,7 @@ func (Alive) event()         {}
 func (Worn) event()          {}
 func (Closed) event()        {}
 func (Drained) event()       {}
+func (Lost) event()          {}
 func (GateOpen) event()      {}
 func (CommandFailed) event() {}
 func (Exited) event()        {}

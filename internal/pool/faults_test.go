@@ -7,7 +7,7 @@ import "slices"
 // forgotten, two steps in the wrong order.
 func faults() []fault {
 	return slices.Concat(faultsOfLives(), faultsOfEvents(), faultsOfSlots(), faultsOfRolls(), faultsOfStops(), faultsOfCommands(),
-		faultsOfPolicies(), faultsOfRecycling(), faultsOfReloads(), faultsOfState())
+		faultsOfPolicies(), faultsOfRecycling(), faultsOfReloads(), faultsOfState(), faultsOfIntroductions())
 }
 
 func faultsOfLives() []fault {
@@ -201,5 +201,31 @@ func faultsOfState() []fault {
 		{"state.go", `listens: s.Listens, `, ``, "a carried listener is closed early"},
 		{"state.go", `retire: s.Retire, `, ``, "a carried life does not age"},
 		{"state.go", `ended: ss.Ended, `, ``, "what has ended comes back"},
+	}
+}
+
+func faultsOfIntroductions() []fault {
+	return []fault{
+		{"introduce.go", `if m.Lost {`, `if true {`, "two lives are introduced again and again"},
+		{"introduce.go", `|| m.Times >= maxMeetings`, ``, "a peer without descriptors is introduced for ever"},
+		{"introduce.go", "	m.Lost = true\n", "", "a peer that was lost is lost for good"},
+		{"introduce.go", `l.step == asked && l.reason == ForRoll`, `l.step == asked`, "connections are handed on by a life that drains for a stop"},
+		{"introduce.go", `l.step == asked && l.reason == ForRoll`, `l.reason == ForRoll`, "a life is introduced that was not told to drain"},
+		{"introduce.go", `l.reason == ForRoll && !l.drained`, `l.reason == ForRoll`, "a life that has drained is introduced"},
+		{"introduce.go", `return l.moves && l.state == LifeDraining`, `return l.state == LifeDraining`, "a life that cannot move is introduced"},
+		{"introduce.go", `return l.moves && l.state == LifeReady`, `return l.moves`, "a life is handed connections before it serves"},
+		{"introduce.go", `return l.moves && l.state == LifeReady`, `return l.state == LifeReady`, "a life that cannot take connections is handed some"},
+		{"introduce.go", `return l.moves && slices.`, `return slices.`, "a life that cannot move waits for peers"},
+		{"introduce.go", `p.phase == Stopping || pr.held || pr.goes()`, `p.phase == Stopping || pr.goes()`, "before a hard restart connections go to who ends next"},
+		{"introduce.go", `p.phase == Stopping || pr.held || pr.goes()`, `p.phase == Stopping || pr.held`, "of what is removed connections go to who ends next"},
+		{"introduce.go", `s.stopped || s.n >= pr.wanted || l.worn != ""`, `s.n >= pr.wanted || l.worn != ""`, "a program that is stopped hands its connections round"},
+		{"introduce.go", `s.stopped || s.n >= pr.wanted || l.worn != ""`, `s.stopped || l.worn != ""`, "scaled down, connections go to who ends next"},
+		{"introduce.go", `s.stopped || s.n >= pr.wanted || l.worn != ""`, `s.stopped || s.n >= pr.wanted`, "connections go to a life that is worn"},
+		{"introduce.go", `it.slot == s && !it.done && it.next != l`, `false`, "connections go to a life that the roll has not reached"},
+		{"introduce.go", `it.slot == s && !it.done && it.next != l`, `it.slot == s && !it.done`, "successors that wait for their turn get no connections"},
+		{"life.go", `Move: reason == ForRoll && p.followed(pr, l)`, `Move: reason == ForRoll && l.moves`, "a drain waits for peers that do not come"},
+		{"roll.go", "failed, old = append(failed, it.next), it.slot.other(it.next)", "failed, old = append(failed, it.next), it.slot.current()", "a roll that fails forgets who served before"},
+		{"state.go", `moves: s.Moves, `, ``, "a carried life moves no more"},
+		{"state.go", `met: s.Met, `, ``, "a carried life is introduced twice"},
 	}
 }

@@ -71,14 +71,16 @@ type life struct {
 	exit       Exit          // once it is gone
 	step       step
 	reason     Reason
-	stopSignal int      // of the program when it was spawned
-	channel    bool     // it said Hello
-	hold       bool     // it was asked to wait for Quit when it has drained
-	listens    []string // the listeners it was given
-	closed     []string // those it has closed its copies of
-	drained    bool     // it reported so: nothing is open any more
-	exited     bool     // the process has ended, its group has not
-	served     bool     // it was ready once
+	stopSignal int       // of the program when it was spawned
+	channel    bool      // it said Hello
+	moves      bool      // it hands connections on, and takes them
+	met        []Meeting // since it drains
+	hold       bool      // it was asked to wait for Quit when it has drained
+	listens    []string  // the listeners it was given
+	closed     []string  // those it has closed its copies of
+	drained    bool      // it reported so: nothing is open any more
+	exited     bool      // the process has ended, its group has not
+	served     bool      // it was ready once
 	killed     bool
 	cut        int    // operations it cut
 	gateShut   bool   // the gate did not open before its deadline
@@ -119,7 +121,8 @@ func (p *Pool) drain(now time.Time, pr *program, l *life, reason Reason, why str
 	switch {
 	case l.channel && !l.exited:
 		l.step, l.hold, l.deadline = asked, pr.Gated, now.Add(pr.DrainTimeout)
-		p.emit(Ask{ID: l.id, Reason: reason, Timeout: pr.DrainTimeout, Hold: pr.Gated})
+		p.emit(Ask{ID: l.id, Reason: reason, Timeout: pr.DrainTimeout, Hold: pr.Gated,
+			Move: reason == ForRoll && p.followed(pr, l)})
 	case pr.Gated && wasReady && reason == ForStop && !l.exited:
 		l.step, l.deadline = atGate, now.Add(pr.DrainTimeout)
 		p.emit(AskGate{ID: l.id})

@@ -47,7 +47,9 @@ func (w *world) token() int { w.tokens++; return w.tokens }
 func (w *world) playLife(p *process, m move) {
 	switch {
 	case m.what == "hello" && !p.hello && !p.exited:
-		w.step(Hello{p.id})
+		w.step(Hello{p.id, m.number == 1})
+	case m.what == "lost" && len(p.met) > 0 && !p.exited:
+		w.step(Lost{p.id, p.met[m.number%len(p.met)].id})
 	case m.what == "ready" && !p.saidReady && !p.exited:
 		w.step(Ready{p.id})
 	case m.what == "alive" && p.saidReady && !p.exited:
@@ -79,8 +81,8 @@ func (w *world) playNonsense(n int) {
 	}
 	w.nonsense = true
 	w.step([]Event{
-		Gone{id, Exit{}}, Hello{id}, Ready{id}, Drained{id, 1}, Exited{id}, GateOpen{id}, CommandFailed{id}, Quiesced{"nothing"},
-		Alive{id}, Worn{id, "requests"},
+		Gone{id, Exit{}}, Hello{id, true}, Ready{id}, Drained{id, 1}, Exited{id}, GateOpen{id}, CommandFailed{id}, Quiesced{"nothing"},
+		Alive{id}, Worn{id, "requests"}, Lost{id, id},
 	}[n])
 	w.nonsense = false
 }
@@ -289,7 +291,9 @@ func say(e Event) string {
 	case Tick:
 		return "tick"
 	case Hello:
-		return "hello " + e.ID.String()
+		return strings.TrimSuffix("hello "+e.ID.String()+" "+word(e.Moves, "moves"), " ")
+	case Lost:
+		return "lost " + e.ID.String() + " " + e.Peer.String()
 	case Ready:
 		return "ready " + e.ID.String()
 	case Alive:

@@ -256,6 +256,7 @@ func (p *Pool) settle(now time.Time) {
 		p.settleWorn()
 		p.settleRolls(now)
 		p.settleRemoved(now)
+		p.settlePeers()
 	}
 	p.settleListeners()
 	p.settleCommands()

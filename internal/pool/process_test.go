@@ -27,6 +27,9 @@ type process struct {
 
 	told     bool // asked to end, by whatever way
 	asked    bool // over its channel
+	reason   Reason
+	moves    bool // it said so
+	met      []acquaintance
 	hold     bool // and it is to wait for Quit
 	atGate   bool // the gate is asked
 	opened   bool // the gate has opened
@@ -50,7 +53,9 @@ func (p *process) note(w *world, e Event, a Action) {
 	case Became:
 		p.became(w, a.State)
 	case Ask:
-		p.told, p.asked, p.hold, p.due = true, true, a.Hold, w.now.Add(a.Timeout)
+		p.told, p.asked, p.hold, p.due, p.reason = true, true, a.Hold, w.now.Add(a.Timeout), a.Reason
+	case Introduce:
+		p.meet(a.To)
 	case AskGate:
 		if !p.asked { // else it has what is left of its own
 			p.due = w.now.Add(set.DrainTimeout)
@@ -121,6 +126,10 @@ func idOf(about any) ID {
 		return x.ID
 	case Drained:
 		return x.ID
+	case Lost:
+		return x.ID
+	case Introduce:
+		return x.From
 	case GateOpen:
 		return x.ID
 	case CommandFailed:

@@ -291,15 +291,16 @@ func (p *Pool) goBack(now time.Time, r *roll, i int, v Verdict) {
 	r.back, r.verdict = true, v
 	p.undo(r)
 	back := r.slots[:0]
+	var failed []*life
 	for _, it := range r.slots {
 		it.slot.generation = it.from
 		if it.next != nil && it.next.state == LifeReady && !slices.ContainsFunc(it.slot.lives, func(l *life) bool { return l != it.next && l.state == LifeReady }) {
 			it.done = true // nobody else serves there any more
 		}
-		if it.next != nil && !it.done {
-			p.drain(now, r.program, it.next, ForRoll, "the roll failed")
-		}
 		old := it.slot.current()
+		if it.next != nil && !it.done {
+			failed, old = append(failed, it.next), it.slot.other(it.next)
+		}
 		if old != nil && old.worn != "" {
 			old.retire = now.Add(recycleAgain)
 		}
@@ -309,7 +310,10 @@ func (p *Pool) goBack(now time.Time, r *roll, i int, v Verdict) {
 			back = append(back, item{slot: it.slot, from: it.from, to: it.from})
 		}
 	}
-	r.slots = back
+	r.slots = back // before the first is asked: it is told who stays
+	for _, l := range failed {
+		p.drain(now, r.program, l, ForRoll, "the roll failed")
+	}
 }
 
 // adopt makes slots that have come since the roll began, and start on its

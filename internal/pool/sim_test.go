@@ -195,7 +195,7 @@ func (w *world) random(r *rand.Rand) move {
 		}
 		return move{what: "deadline"}
 	case n < 92:
-		return move{what: "nonsense", number: r.IntN(10)}
+		return move{what: "nonsense", number: r.IntN(11)}
 	}
 	return w.randomCommand(r)
 }
@@ -215,6 +215,8 @@ func (w *world) randomLife(r *rand.Rand, p *process) move {
 		m.what = "alive"
 	case p.state == LifeReady && n == 17:
 		m.what = "worn"
+	case len(p.met) > 0 && n < 3:
+		m.what, m.number = "lost", r.IntN(4)
 	case p.told && n < 4:
 		m.what = "closed"
 	case p.asked && !p.drained && (n < 9 || p.hold && n < 16):

@@ -28,9 +28,12 @@ type slot struct {
 }
 
 // current returns the newest life that is not on its way out, or nil.
-func (s *slot) current() *life {
+func (s *slot) current() *life { return s.other(nil) }
+
+// other returns the same, leaving one life out.
+func (s *slot) other(than *life) *life {
 	for _, l := range slices.Backward(s.lives) {
-		if !l.leaving() {
+		if l != than && !l.leaving() {
 			return l
 		}
 	}

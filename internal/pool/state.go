@@ -68,7 +68,8 @@ type LifeState struct {
 	Step                            string
 	Reason                          Reason
 	StopSignal                      int // 0: that of the program
-	Channel, Hold                   bool
+	Channel, Moves, Hold            bool
+	Met                             []Meeting
 	Listens, Closed                 []string
 	Drained, Exited, Served, Killed bool
 	Cut                             int
@@ -156,7 +157,7 @@ func (s *slot) save() SlotState {
 		out.Lives = append(out.Lives, LifeState{
 			ID: l.id, Generation: l.generation, State: l.state, Since: l.since, Deadline: l.deadline,
 			Proven: l.proven, Retire: l.retire, Silent: l.silent, Watch: l.watch, Worn: l.worn, Hung: l.hung,
-			Step: string(l.step), Reason: l.reason, StopSignal: l.stopSignal, Channel: l.channel, Hold: l.hold, Listens: l.listens, Closed: slices.Clone(l.closed),
+			Step: string(l.step), Reason: l.reason, StopSignal: l.stopSignal, Channel: l.channel, Moves: l.moves, Met: slices.Clone(l.met), Hold: l.hold, Listens: l.listens, Closed: slices.Clone(l.closed),
 			Drained: l.drained, Exited: l.exited, Served: l.served, Killed: l.killed,
 			Cut: l.cut, GateShut: l.gateShut, Why: l.why,
 		})
@@ -257,7 +258,7 @@ func (s LifeState) restore() *life {
 	return &life{
 		id: s.ID, generation: s.Generation, state: s.State, since: s.Since, deadline: s.Deadline,
 		proven: s.Proven, retire: s.Retire, silent: s.Silent, watch: s.Watch, worn: s.Worn, hung: s.Hung,
-		step: step(s.Step), reason: s.Reason, stopSignal: s.StopSignal, channel: s.Channel, hold: s.Hold, listens: s.Listens, closed: s.Closed,
+		step: step(s.Step), reason: s.Reason, stopSignal: s.StopSignal, channel: s.Channel, moves: s.Moves, met: s.Met, hold: s.Hold, listens: s.Listens, closed: s.Closed,
 		drained: s.Drained, exited: s.Exited, served: s.Served, killed: s.Killed,
 		cut: s.Cut, gateShut: s.GateShut, why: s.Why,
 	}

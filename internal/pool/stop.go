@@ -21,8 +21,12 @@ func (p *Pool) stop(now time.Time, e Stop) {
 		return // settleStop asks them in order
 	}
 	for _, s := range c.program.slots {
-		if c.covers(c.program, s) {
+		if c.covers(c.program, s) { // before the first is asked: it is told who stays
 			s.stopped, s.retry = true, time.Time{}
+		}
+	}
+	for _, s := range c.program.slots {
+		if c.covers(c.program, s) {
 			p.drainSlot(now, c.program, s, "stopped by the operator")
 			if e.Now {
 				p.cutSlot(now, c.program, s)

@@ -12,7 +12,7 @@ func (p *Pool) take(now time.Time, e Event) {
 	switch e := e.(type) {
 	case Begin, Tick:
 	case Hello:
-		taken = p.with(e.ID, func(_ *program, _ *slot, l *life) { p.hello(now, l) })
+		taken = p.with(e.ID, func(_ *program, _ *slot, l *life) { p.hello(now, l, e.Moves) })
 	case Ready:
 		taken = p.ready(now, e.ID)
 	case Alive:
@@ -23,6 +23,8 @@ func (p *Pool) take(now time.Time, e Event) {
 		taken = p.with(e.ID, func(_ *program, _ *slot, l *life) { l.closed = append(l.closed, e.Listeners...) })
 	case Drained:
 		taken = p.with(e.ID, func(pr *program, _ *slot, l *life) { p.drained(pr, l, e.Cut) })
+	case Lost:
+		taken = p.missed(e)
 	case GateOpen:
 		taken = p.gateOpen(now, e.ID)
 	case CommandFailed:
@@ -73,8 +75,9 @@ func (p *Pool) with(id ID, f func(*program, *slot, *life)) bool {
 // has only been signalled, and a signal to a process that is still becoming its
 // program can be lost: it is told again. That is no new asking, and no gate is
 // asked that was not before.
-func (p *Pool) hello(now time.Time, l *life) {
+func (p *Pool) hello(now time.Time, l *life, moves bool) {
 	l.channel = true
+	l.moves = moves
 	if l.state == LifeDraining && l.step == signalled && !l.exited {
 		p.emit(Ask{ID: l.id, Reason: l.reason, Timeout: l.deadline.Sub(now)})
 	}

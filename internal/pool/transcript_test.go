@@ -228,7 +228,7 @@ func (s *stage) parse(w []string) Event {
 	case "tick":
 		return Tick{}
 	case "hello":
-		return Hello{s.id(w[1])}
+		return Hello{s.id(w[1]), arg(2) == "moves"}
 	case "ready":
 		return Ready{s.id(w[1])}
 	case "alive":
@@ -243,6 +243,8 @@ func (s *stage) parse(w []string) Event {
 			cut = s.number(w[2])
 		}
 		return Drained{s.id(w[1]), cut}
+	case "lost":
+		return Lost{s.id(w[1]), s.id(w[2])}
 	case "gate_open":
 		return GateOpen{s.id(w[1])}
 	case "command_failed":
@@ -289,7 +291,10 @@ func render(a Action) string {
 	case Spawn:
 		return fmt.Sprintf("spawn %s generation %d", a.ID, a.Generation)
 	case Ask:
-		return strings.TrimSuffix(fmt.Sprintf("ask %s %s %v hold=%v", a.ID, a.Reason, a.Timeout, a.Hold), " hold=false")
+		text := strings.TrimSuffix(fmt.Sprintf("ask %s %s %v hold=%v", a.ID, a.Reason, a.Timeout, a.Hold), " hold=false")
+		return strings.TrimSuffix(fmt.Sprintf("%s move=%v", text, a.Move), " move=false")
+	case Introduce:
+		return fmt.Sprintf("introduce %s to %s", a.From, a.To)
 	case AskGate:
 		return "ask_gate " + a.ID.String()
 	case RunStopCommand:

@@ -237,7 +237,9 @@ func (w *world) hear(e Event) {
 	}
 	switch e := e.(type) {
 	case Hello:
-		p.hello = true
+		p.hello, p.moves = true, e.Moves
+	case Lost:
+		p.lose(e.Peer)
 	case Ready:
 		p.saidReady = true
 		if set := w.program(p.id); p.state == LifeStarting {

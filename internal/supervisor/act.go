@@ -21,6 +21,8 @@ func (s *Supervisor) act(a pool.Action) {
 		s.spawn(a)
 	case pool.Ask:
 		s.ask(a)
+	case pool.Introduce:
+		s.introduce(a)
 	case pool.AskGate:
 		s.askGate(s.lives[a.ID])
 	case pool.RunStopCommand:
@@ -69,7 +71,7 @@ func (s *Supervisor) ask(a pool.Ask) {
 // drain is the message that asks a life of the program to drain.
 func (p *Program) drain(a pool.Ask) wire.Message {
 	return wire.Message{Drain: &wire.Drain{
-		Reason: string(a.Reason), Timeout: a.Timeout, Policy: p.Drain, Hold: a.Hold,
+		Reason: string(a.Reason), Timeout: a.Timeout, Policy: p.Drain, Hold: a.Hold, Move: a.Move,
 		UnwindTimeout: p.UnwindTimeout, FreshGrace: p.FreshGrace,
 		ExpendableGrace: p.ExpendableGrace, StallTimeout: p.StallTimeout,
 	}}
@@ -136,6 +138,9 @@ func (s *Supervisor) recordState(a pool.Became) {
 	}
 	if a.State == pool.LifeGone && len(l.cut) > 0 {
 		args = append(args, "cut", describe(l.cut))
+	}
+	if a.State == pool.LifeGone && l.moved > 0 {
+		args = append(args, "moved", l.moved)
 	}
 	s.log.Log(context.Background(), level, string(a.State), args...)
 	switch a.State {

@@ -180,7 +180,7 @@ func (a *actor) begin() {
 	case a.one(20):
 		a.set(func() { a.sight = sock.AcceptsNot }) // and says nothing
 	case a.talks:
-		a.say(wire.Message{Hello: &wire.Hello{}})
+		a.say(wire.Message{Hello: &wire.Hello{Features: []string{"levitate", wire.FeatureMove}[:2*a.n(2)]}})
 		a.in(up, func() { a.say(wire.Message{Ready: &wire.Ready{}}) })
 	case a.one(2):
 		a.in(up, func() { _ = a.notify.put("STATUS=here\nREADY=1") })
@@ -235,6 +235,8 @@ func (a *actor) hears(m wire.Message) {
 	case m.List != nil && !a.wedged:
 		a.say(wire.Message{Inflight: &wire.Inflight{Request: m.List.Request, Critical: 1, Operations: []wire.Operation{{Name: "GET"}}}})
 	case a.deaf:
+	case m.Peer != nil && m.Peer.Offer && a.one(3):
+		a.in(a.upTo(time.Second), func() { a.say(wire.Message{Lost: &wire.Lost{Worker: m.Peer.Worker, Life: m.Peer.Life}}) })
 	case m.Drain != nil:
 		a.in(a.upTo(300*time.Millisecond), func() { a.say(wire.Message{Closed: &wire.Closed{Listeners: []string{"web", "api"}}}) })
 		a.in(a.patience, func() { a.drain(0, m.Drain.Hold) })

@@ -152,6 +152,9 @@ type fakeSystem struct {
 	started []*fakeProcess
 	starts  func(*fakeProcess) // called with each; nil: nothing is
 
+	pairless error // what each making of a pair comes to
+	pairs    int
+
 	proof error // what the next executable's reading of the state comes to
 	execs int
 }
@@ -159,7 +162,7 @@ type fakeSystem struct {
 func (f *fakeSystem) boot() (system, error) {
 	return system{
 		start: f.start, close: func() error { return nil },
-		channel: f.channel, notify: f.notify, pipe: f.pipe,
+		channel: f.channel, notify: f.notify, pipe: f.pipe, pair: f.pair,
 		accepting: func(pid int, _ []*sock.Listener) sock.Sight { return f.of(pid).seen() },
 		memory:    func(pid int) int64 { return f.of(pid).eats() },
 		prove:     func(string, []string, []byte) ([]byte, error) { return []byte("it says\nso"), f.proof },
@@ -195,6 +198,15 @@ func (f *fakeSystem) pipe() (source, *os.File, error) {
 	out := newSource()
 	p.outputs = append(p.outputs, out)
 	return out, nil, nil
+}
+
+// pair returns numbers that are no descriptors: -2 and -3, -4 and -5.
+func (f *fakeSystem) pair() (sender, receiver int, err error) {
+	if f.pairless != nil {
+		return -1, -1, f.pairless
+	}
+	f.pairs++
+	return -2 * f.pairs, -2*f.pairs - 1, nil
 }
 
 func (f *fakeSystem) start(spec proc.Spec) (process, error) {

@@ -67,6 +67,7 @@ type savedLife struct {
 	Spoke      bool
 	Status     string
 	Cut        []control.Operation
+	Moved      int
 }
 
 type savedStream struct {

@@ -46,6 +46,7 @@ type life struct {
 	status  string              // its STATUS= line
 	waiting string              // what its gate waits for
 	cut     []control.Operation // what it reports to have cut
+	moved   int                 // connections it reports to have handed on
 	lists   map[int]*listing    // questions about its operations, by request
 }
 

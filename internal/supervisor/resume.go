@@ -109,7 +109,7 @@ func (s *Supervisor) save() (*handover, error) {
 func (s *Supervisor) saveLife(l *life) savedLife {
 	saved := savedLife{
 		ID: l.id, Env: l.env, Channel: -1, Notify: -1,
-		Hello: l.hello, Spoke: l.spokeUp, Status: l.status, Cut: l.cut,
+		Hello: l.hello, Spoke: l.spokeUp, Status: l.status, Cut: l.cut, Moved: l.moved,
 	}
 	for _, line := range l.tail.last() {
 		saved.Tail = append(saved.Tail, []byte(line))
@@ -248,7 +248,8 @@ func (s *Supervisor) resumeLives() error {
 func (s *Supervisor) resumeLife(saved savedLife) (err error) {
 	v := s.versions[saved.ID.Program][saved.Generation]
 	l := s.newLife(saved.ID, v)
-	l.env, l.hello, l.spokeUp, l.status, l.cut = saved.Env, saved.Hello, saved.Spoke, saved.Status, saved.Cut
+	l.env, l.hello, l.spokeUp, l.status = saved.Env, saved.Hello, saved.Spoke, saved.Status
+	l.cut, l.moved = saved.Cut, saved.Moved
 	for _, line := range saved.Tail {
 		l.tail.add(string(line))
 	}

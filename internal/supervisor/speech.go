@@ -2,6 +2,7 @@ package supervisor
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/lastcall/lastcall/internal/pool"
 	"github.com/lastcall/lastcall/internal/wire"
@@ -35,7 +36,7 @@ func (s *Supervisor) heard(l *life, m wire.Message) {
 	case m.Hello != nil:
 		l.hello = true
 		l.guarded.Drains()
-		s.step(pool.Hello{ID: l.id})
+		s.step(pool.Hello{ID: l.id, Moves: slices.Contains(m.Hello.Features, wire.FeatureMove)})
 		s.heardFrom(l)
 	case m.Ready != nil:
 		s.saidReady(l)
@@ -45,7 +46,10 @@ func (s *Supervisor) heard(l *life, m wire.Message) {
 		s.step(pool.Worn{ID: l.id, Why: fmt.Sprintf("max_requests: has served %d", m.Worn.Served)})
 	case m.Inflight != nil:
 		l.listed(*m.Inflight)
+	case m.Lost != nil:
+		s.lostPeer(l, *m.Lost)
 	case m.Drained != nil:
+		l.moved = m.Drained.Moved
 		l.cut = append(l.cut, operations(l.id.Worker(), m.Drained.Cut)...)
 		if !m.Drained.More {
 			s.step(pool.Drained{ID: l.id, Cut: len(l.cut)})

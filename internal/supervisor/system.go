@@ -29,6 +29,8 @@ type system struct {
 	notify  func(pool.ID) (source, string, error)
 	pipe    func() (source, *os.File, error)
 
+	pair func() (sender, receiver int, err error) // of what joins two lives
+
 	// What can be seen of a process from outside. They take their time, and may
 	// be called from any goroutine.
 	accepting func(pid int, listeners []*sock.Listener) sock.Sight
@@ -96,6 +98,7 @@ func newSystem() (system, error) {
 		channel:   func() (channel, int, error) { return wire.Pair() },
 		notify:    openNotify,
 		pipe:      func() (source, *os.File, error) { return os.Pipe() },
+		pair:      pair,
 		accepting: accepting,
 		memory:    proc.Memory,
 		prove:     prove,

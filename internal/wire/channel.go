@@ -18,7 +18,9 @@ type Channel struct {
 	conn *net.UnixConn
 	send sync.Mutex // orders messages that are sent in pages
 	buf  []byte
-	oob  []byte
+	// beside has room for the one descriptor that any message has; the kernel
+	// closes what does not fit.
+	beside []byte
 }
 
 // OpenChannel takes over the descriptor of an end. The descriptor is closed,
@@ -38,7 +40,7 @@ func OpenChannel(fd int) (*Channel, error) {
 		c.Close()
 		return nil, fmt.Errorf("open channel: descriptor %d is a %T, not a unix socket", fd, c)
 	}
-	return &Channel{conn: u, buf: make([]byte, MaxMessage+1), oob: make([]byte, syscall.CmsgSpace(4))}, nil
+	return &Channel{conn: u, buf: make([]byte, MaxMessage+1), beside: make([]byte, syscall.CmsgSpace(4))}, nil
 }
 
 // Send writes the messages one after the other, with no other sender's between
@@ -54,11 +56,11 @@ func (c *Channel) Send(messages ...Message) error {
 		if err := c.conn.SetWriteDeadline(time.Now().Add(sendTimeout)); err != nil {
 			return fmt.Errorf("send message: %w", err)
 		}
-		var rights []byte
+		var beside []byte
 		if m.Peer != nil {
-			rights = syscall.UnixRights(m.Peer.FD)
+			beside = syscall.UnixRights(m.Peer.FD)
 		}
-		if _, _, err := c.conn.WriteMsgUnix(b, rights, nil); err != nil {
+		if _, _, err := c.conn.WriteMsgUnix(b, beside, nil); err != nil {
 			return fmt.Errorf("send message: %w", err)
 		}
 	}
@@ -69,25 +71,25 @@ const sendTimeout = time.Second
 
 // Receive waits for the next message. io.EOF: the peer is gone. A datagram
 // that cannot be read is passed over: one bad message must not end a channel.
-// So is a Peer without its descriptor, which the kernel drops where there is no
-// room for it; a descriptor that comes with anything else is closed.
+// So is a Peer without its descriptor, which happens when this process can
+// have no more of them. A descriptor that comes with anything else is closed.
 func (c *Channel) Receive() (Message, error) {
 	for {
-		n, oobn, _, _, err := c.conn.ReadMsgUnix(c.buf, c.oob)
+		n, beside, flags, _, err := c.conn.ReadMsgUnix(c.buf, c.beside)
 		if errors.Is(err, syscall.ECONNRESET) {
 			// A peer that ended with messages of ours unread: reported once,
 			// and ahead of its last words, which are still to be read.
 			continue
 		}
 		if errors.Is(err, io.EOF) {
-			return Message{}, io.EOF
+			return Message{}, io.EOF // which Read does not wrap
 		}
 		if err != nil {
 			return Message{}, err
 		}
-		fds := descriptors(c.oob[:oobn])
+		fds := descriptors(c.beside[:beside])
 		m, err := Decode(c.buf[:n])
-		if err == nil && m.Peer != nil && len(fds) == 1 {
+		if err == nil && m.Peer != nil && len(fds) == 1 && flags&syscall.MSG_CTRUNC == 0 {
 			m.Peer.FD = fds[0]
 			return m, nil
 		}
@@ -100,19 +102,15 @@ func (c *Channel) Receive() (Message, error) {
 	}
 }
 
-// descriptors returns those that came beside a message, which are close-on-exec:
-// net asks the kernel for that.
-func descriptors(oob []byte) []int {
+// descriptors returns those that came beside a message.
+func descriptors(beside []byte) []int {
 	var all []int
-	if len(oob) == 0 {
-		return nil
-	}
-	messages, err := syscall.ParseSocketControlMessage(oob)
+	list, err := syscall.ParseSocketControlMessage(beside)
 	if err != nil {
 		return nil
 	}
-	for _, m := range messages {
-		if fds, err := syscall.ParseUnixRights(&m); err == nil {
+	for i := range list {
+		if fds, err := syscall.ParseUnixRights(&list[i]); err == nil {
 			all = append(all, fds...)
 		}
 	}

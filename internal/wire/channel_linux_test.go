@@ -69,6 +69,9 @@ func TestChannelCarriesMessagesBothWays(t *testing.T) {
 	parent, child := pair(t)
 	for i, m := range everyMessage() {
 		m.Version = Version
+		if m.Peer != nil {
+			continue // see TestADescriptorTravels
+		}
 		from, to := parent, child
 		if i%2 == 1 {
 			from, to = child, parent

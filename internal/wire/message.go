@@ -43,8 +43,8 @@ type Drain struct {
 	Policy  Policy        `json:"policy,omitempty"`
 	// Hold: when drained, report it and wait for Quit: a gate is asked first.
 	Hold bool `json:"hold,omitempty"`
-	// Move: siblings are there, or on their way, to take connections over: each
-	// is announced by a Peer. Their clients need not be asked to go.
+	// Move: peers follow: keep idle connections for them, and do not ask
+	// clients to close.
 	Move bool `json:"move,omitempty"`
 
 	UnwindTimeout   time.Duration `json:"unwind_timeout,omitempty"`
@@ -60,33 +60,34 @@ type List struct {
 	Max     int `json:"max"`
 }
 
-// FeatureMove, in Hello: the worker hands connections to siblings, and takes
-// theirs.
-const FeatureMove = "move"
-
-// Peer joins two workers of a program: it carries one end of a pair, on which
-// connections go from one that drains to one that serves on.
-type Peer struct {
-	Worker string `json:"worker"` // the other one, "web.2"
-	Life   int    `json:"life"`   // of it
-	Offer  bool   `json:"offer"`  // this end gives; else it takes
-	// FD is the descriptor of the end, which travels beside the message. Send
-	// leaves it to its caller, who closes it; it is whose who has received it.
-	FD int `json:"-"`
-}
-
-// Lost says that a Peer's pair has ended. If the peer lives, it can be joined
-// anew.
-type Lost struct {
-	Worker string `json:"worker"`
-	Life   int    `json:"life"`
-}
-
 // Quit lets a drained worker that holds go.
 type Quit struct{}
 
 // CutOrder cuts what is in progress now, as if the deadline had passed.
 type CutOrder struct{}
+
+// Peer introduces two workers: each gets one end of a SOCK_SEQPACKET pair, over
+// which the one that drains hands its idle connections to the other. Only
+// workers that announce FeatureMove are introduced.
+type Peer struct {
+	Worker string `json:"worker"` // the other
+	Life   int    `json:"life"`
+	Offer  bool   `json:"offer,omitempty"` // this end is the sender's
+	// FD is the end. It travels beside the message: Send leaves the caller's
+	// descriptor open, Receive gives one that is close-on-exec and the
+	// caller's own.
+	FD int `json:"-"`
+}
+
+// Lost says that the named peer, to which the worker was introduced as the
+// sender, is gone. If it still serves, an introduction anew is wanted.
+type Lost struct {
+	Worker string `json:"worker"`
+	Life   int    `json:"life"`
+}
+
+// FeatureMove announces in Hello that the worker understands Peer.
+const FeatureMove = "move"
 
 // Hello is the first message of a worker.
 type Hello struct {
@@ -133,11 +134,12 @@ type Inflight struct {
 }
 
 // Drained is the last message of a worker: how many operations ended by
-// themselves since the drain began, and which were cut. After it the exit
-// status of the process means nothing. More: the next message continues Cut.
+// themselves since the drain began, how many idle connections went on to a
+// peer, and which operations were cut. After it the exit status of the process
+// means nothing. More: the next message continues Cut; each has the counts.
 type Drained struct {
 	Finished int         `json:"finished"`
-	Moved    int         `json:"moved,omitempty"` // connections that siblings have taken
+	Moved    int         `json:"moved,omitempty"`
 	Cut      []Operation `json:"cut,omitempty"`
 	More     bool        `json:"more,omitempty"`
 }
@@ -162,7 +164,8 @@ func Encode(m Message) ([]byte, error) {
 	return b, nil
 }
 
-// Decode reads one datagram. It never panics, whatever the bytes.
+// Decode reads one datagram. It never panics, whatever the bytes. What travels
+// beside them, Peer.FD, is not set.
 func Decode(b []byte) (Message, error) {
 	var m Message
 	if len(b) > MaxMessage {

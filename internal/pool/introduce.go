@@ -1,0 +1,110 @@
+package pool
+
+import "slices"
+
+// maxMeetings bounds how often two lives are introduced. A peer that has no
+// descriptor left loses its end at once, each time, and would keep both and
+// the supervisor busy for nothing.
+const maxMeetings = 3
+
+// A Meeting is what a draining life has had of introductions to another one.
+type Meeting struct {
+	Life  int // the number of the other
+	Times int
+	Lost  bool // since the last; it wants another
+}
+
+// settlePeers introduces every life that hands its connections on to every one
+// that may have them, and that it does not know. It follows from what is so,
+// like all that settles: from the Ask, from a Ready or Hello that comes later,
+// and from a Lost, in whatever order they come.
+func (p *Pool) settlePeers() {
+	for _, pr := range p.programs {
+		for _, s := range pr.slots {
+			for _, l := range s.lives {
+				if l.hands() {
+					p.introduce(pr, l)
+				}
+			}
+		}
+	}
+}
+
+func (p *Pool) introduce(pr *program, from *life) {
+	for _, s := range pr.slots {
+		to := s.current()
+		if to == nil || !p.takes(pr, s, to) {
+			continue
+		}
+		m := from.meeting(to.id.Life)
+		if m == nil {
+			from.met = append(from.met, Meeting{Life: to.id.Life, Lost: true})
+			m = &from.met[len(from.met)-1]
+		}
+		if m.Lost {
+			m.Lost = false
+			m.Times++
+			p.emit(Introduce{From: from.id, To: to.id})
+		}
+	}
+}
+
+// missed takes a life's word that its peer is gone. It is ignored if the peer
+// really is, or is on its way: there is nobody to introduce anew.
+func (p *Pool) missed(e Lost) bool {
+	pr, _, from := p.life(e.ID)
+	_, s, to := p.life(e.Peer)
+	if from == nil || to == nil || !from.hands() || !p.takes(pr, s, to) {
+		return false
+	}
+	m := from.meeting(to.id.Life)
+	if m == nil || m.Lost || m.Times >= maxMeetings {
+		return false
+	}
+	m.Lost = true
+	return true
+}
+
+func (l *life) meeting(life int) *Meeting {
+	i := slices.IndexFunc(l.met, func(m Meeting) bool { return m.Life == life })
+	if i < 0 {
+		return nil
+	}
+	return &l.met[i]
+}
+
+// hands tells whether the life hands its connections on now. One that was
+// signalled before it said Hello does not: it had not served by then.
+func (l *life) hands() bool {
+	return l.moves && l.state == LifeDraining && l.step == asked && l.reason == ForRoll && !l.drained
+}
+
+// takes tells whether the life may be handed connections.
+func (p *Pool) takes(pr *program, s *slot, l *life) bool {
+	return l.moves && l.state == LifeReady && p.stays(pr, s, l)
+}
+
+// followed tells whether there is somebody a life of the program that is to
+// drain can hand its connections to, or will be: one that comes up and has not
+// said yet what it can is taken for what its sibling is.
+func (p *Pool) followed(pr *program, l *life) bool {
+	return l.moves && slices.ContainsFunc(pr.slots, func(s *slot) bool {
+		to := s.current()
+		return to != nil && to != l && (to.moves || to.state == LifeStarting && !to.channel) && p.stays(pr, s, to)
+	})
+}
+
+// stays tells whether the slot's newest life is not itself to be asked to end
+// soon, as far as that is known: its program, its slot and it itself are wanted,
+// and the roll under way has come to its slot, or does not.
+func (p *Pool) stays(pr *program, s *slot, l *life) bool {
+	switch {
+	case p.phase == Stopping || pr.held || pr.goes():
+		return false
+	case s.stopped || s.n >= pr.wanted || l.worn != "":
+		return false
+	case !p.underWay(pr):
+		return true
+	}
+	return !slices.ContainsFunc(p.rolls[0].slots, func(it item) bool { return it.slot == s && !it.done && it.next != l })
+}

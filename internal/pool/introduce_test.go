@@ -1,0 +1,132 @@
+package pool
+
+import "slices"
+
+// An acquaintance is a life that another was introduced to.
+type acquaintance struct {
+	id    ID
+	times int
+	lost  bool // since the last time
+}
+
+func (p *process) acquainted(id ID) *acquaintance {
+	i := slices.IndexFunc(p.met, func(a acquaintance) bool { return a.id == id })
+	if i < 0 {
+		return nil
+	}
+	return &p.met[i]
+}
+
+func (p *process) meet(to ID) {
+	if a := p.acquainted(to); a != nil {
+		a.times, a.lost = a.times+1, false
+		return
+	}
+	p.met = append(p.met, acquaintance{id: to, times: 1})
+}
+
+func (p *process) lose(peer ID) {
+	if a := p.acquainted(peer); a != nil {
+		a.lost = true
+	}
+}
+
+// hands tells whether a life hands its connections on: it was told to drain for
+// a roll by word, and has them still.
+func (p *process) hands() bool {
+	return p.moves && p.state == LifeDraining && p.asked && !p.signal && p.reason == ForRoll && !p.drained && !p.exited && !p.ending
+}
+
+func (p *process) takes() bool { return p.moves && p.state == LifeReady && !p.ending }
+
+// stays tells whether nobody has said yet that a life is to end or to be
+// replaced: neither an operator, nor the roll under way, nor it itself.
+func (w *world) stays(p *process) bool {
+	pr, s := w.core(p.id)
+	if w.stopping() || pr.held || pr.goes() || s.stopped || p.id.Slot >= pr.wanted || p.ending || p.leaving() {
+		return false
+	}
+	if _, _, l := w.pool.life(p.id); l == nil || l.worn != "" {
+		return false
+	}
+	for _, o := range w.alive {
+		if o.id.Worker() == p.id.Worker() && o.id.Life > p.id.Life && !o.leaving() {
+			return false // its successor
+		}
+	}
+	return !w.displaces(p)
+}
+
+// displaces tells whether the roll under way is yet to replace a life.
+func (w *world) displaces(p *process) bool {
+	pr, s := w.core(p.id)
+	if !w.rolls(pr) {
+		return false
+	}
+	for _, it := range w.pool.rolls[0].slots {
+		if it.slot == s && !it.done {
+			return it.next == nil || it.next.id != p.id
+		}
+	}
+	return false
+}
+
+func introducedWell(w *world, a Action) {
+	const rule = "introduced is who drains for a roll to who serves and stays"
+	in, ok := a.(Introduce)
+	if !ok {
+		return
+	}
+	from, to := w.process(in.From), w.process(in.To)
+	switch {
+	case from == nil || to == nil || !from.hands() || !to.takes():
+		w.fail(rule, "%s", render(a))
+		return
+	case in.From.Program != in.To.Program || from == to:
+		w.fail(rule, "%s", render(a))
+	case w.stopping() || w.displaces(to):
+		w.fail(rule, "%s, which is to end too", render(a))
+	}
+	if pr, _ := w.core(in.To); w.rolls(pr) && w.pool.rolls[0].all && to.generation != pr.generation {
+		w.fail(rule, "%s of generation %d, and the roll is to %d", render(a), to.generation, pr.generation)
+	}
+	if met := from.acquainted(in.To); met != nil && (!met.lost || met.times >= maxMeetings) {
+		w.fail(rule, "%s, which have met %d times, lost %v", render(a), met.times, met.lost)
+	}
+}
+
+func allIntroduced(w *world, e *entry) {
+	for _, from := range w.alive {
+		for _, to := range w.alive {
+			if from.id.Program != to.id.Program || !from.hands() || !to.takes() || !w.stays(to) {
+				continue
+			}
+			met := from.acquainted(to.id)
+			lost, isLost := e.event.(Lost)
+			if met == nil || isLost && lost == (Lost{from.id, to.id}) && met.lost && met.times < maxMeetings {
+				w.fail("whoever can move is introduced to all that can take, once, and again when it has lost one", "%s does not know %s", from.id, to.id)
+			}
+		}
+	}
+}
+
+func movedToSomebody(w *world, a Action) {
+	const rule = "a drain waits for peers if some are there or come up, and only then"
+	ask, ok := a.(Ask)
+	from := w.process(idOf(a))
+	if !ok || from == nil {
+		return
+	}
+	if ask.Move && (!from.moves || ask.Reason != ForRoll || from.signal) {
+		w.fail(rule, "%s, which moves: %v", render(a), from.moves)
+	}
+	if _, reloads := w.story[len(w.story)-1].event.(Reload); reloads {
+		return // who stays is decided by the rest of it
+	}
+	some := slices.ContainsFunc(w.alive, func(to *process) bool {
+		return to != from && to.id.Program == from.id.Program && w.stays(to) && (to.takes() || to.state == LifeStarting && (to.moves || !to.hello))
+	})
+	if from.moves && ask.Reason == ForRoll && !from.signal && ask.Move != some {
+		w.fail(rule, "%s, and somebody is there: %v", render(a), some)
+	}
+}
