@@ -7,6 +7,7 @@ import (
 	"net/http/httptest"
 	"sync/atomic"
 	"testing"
+	"time"
 )
 
 func TestParseWrk(t *testing.T) {
@@ -15,6 +16,11 @@ func TestParseWrk(t *testing.T) {
   Thread Stats   Avg      Stdev     Max   +/- Stdev
     Latency   303.93us  245.06us   5.28ms   86.57%
     Req/Sec    51.92k     3.19k   58.28k    67.74%
+  Latency Distribution
+     50%  303.00us
+     75%  400.00us
+     90%  900.00us
+     99%    1.23ms
   160093 requests in 3.10s, 18.93MB read
 `
 	const rate = `Requests/sec:  51644.21
@@ -24,9 +30,9 @@ Transfer/sec:      6.11MB
 		report string
 		want   load
 	}{
-		{quiet + rate, load{requests: 160093, perSecond: 51644.21}},
-		{quiet + "  Socket errors: connect 1, read 20, write 300, timeout 4000\n" + rate, load{requests: 160093, lost: 4321, perSecond: 51644.21}},
-		{quiet + "  Non-2xx or 3xx responses: 7\n" + rate, load{requests: 160093, lost: 7, perSecond: 51644.21}},
+		{quiet + rate, load{requests: 160093, perSecond: 51644.21, p99: 1230 * time.Microsecond}},
+		{quiet + "  Socket errors: connect 1, read 20, write 300, timeout 4000\n" + rate, load{requests: 160093, lost: 4321, perSecond: 51644.21, p99: 1230 * time.Microsecond}},
+		{quiet + "  Non-2xx or 3xx responses: 7\n" + rate, load{requests: 160093, lost: 7, perSecond: 51644.21, p99: 1230 * time.Microsecond}},
 	} {
 		if got, err := parseWrk(c.report); err != nil || got != c.want {
 			t.Errorf("got %+v, %v; want %+v of:\n%s", got, err, c.want, c.report)
@@ -60,7 +66,11 @@ func TestPostCountsEveryLoss(t *testing.T) {
 		_, _ = io.WriteString(w, quickBody)
 	}))
 	defer s.Close()
-	got := post(ctx, s.Listener.Addr().String(), 8)
+	var posters []*poster
+	for range 8 {
+		posters = append(posters, newPoster(s.URL, nil))
+	}
+	got := post(ctx, posters, 1)
 	if int64(got.lost) != dropped.Load() || int64(got.requests+got.lost) != sent.Load() || sent.Load() < enough {
 		t.Errorf("counted %d answered and %d lost, but %d were sent and %d of them dropped",
 			got.requests, got.lost, sent.Load(), dropped.Load())
@@ -78,7 +88,7 @@ func TestPostWantsTheWholeAnswer(t *testing.T) {
 			w.WriteHeader(c.code)
 			_, _ = io.WriteString(w, c.body)
 		}))
-		if err := postOnce(s.Client(), s.Listener.Addr().String()); (err == nil) != c.good {
+		if err := newPoster(s.URL, nil).once(); (err == nil) != c.good {
 			t.Errorf("%d %q: error %v", c.code, c.body, err)
 		}
 		s.Close()
