@@ -154,6 +154,8 @@ type fakeSystem struct {
 
 	pairless error // what each making of a pair comes to
 	pairs    int
+	minted   []int // with real, the descriptors
+	real     bool
 
 	proof error // what the next executable's reading of the state comes to
 	execs int
@@ -204,6 +206,11 @@ func (f *fakeSystem) pipe() (source, *os.File, error) {
 func (f *fakeSystem) pair() (sender, receiver int, err error) {
 	if f.pairless != nil {
 		return -1, -1, f.pairless
+	}
+	if f.real {
+		sender, receiver, err = pair()
+		f.minted = append(f.minted, sender, receiver)
+		return sender, receiver, err
 	}
 	f.pairs++
 	return -2 * f.pairs, -2*f.pairs - 1, nil

@@ -120,6 +120,33 @@ func TestIntroductionThatFails(t *testing.T) {
 	}
 }
 
+// The supervisor keeps no end of a pair, whether both are told or not.
+func TestNoEndIsKept(t *testing.T) {
+	for _, deaf := range []int{-1, 0, 1} {
+		inBubble(t, func(t *testing.T) {
+			b := runFakeWith(t, &fakeSystem{real: true}, Config{Name: "test", Programs: []Program{program("web", 1, "sleep")}}, Options{})
+			b.comesUpMoving(0)
+			b.asks(control.Request{Verb: "restart", Target: "web"})
+			if deaf >= 0 {
+				b.system.process(deaf).channel.in.hangUp()
+			}
+			b.comesUpMoving(1)
+			if len(b.system.minted) != 2 {
+				t.Fatalf("%d ends were made", len(b.system.minted))
+			}
+			for _, fd := range b.system.minted {
+				if _, err := unix.FcntlInt(uintptr(fd), unix.F_GETFD, 0); err != unix.EBADF {
+					t.Errorf("deaf %d: descriptor %d is open: %v", deaf, fd, err)
+				}
+			}
+			b.ends(0, proc.Exit{})
+			b.signal(syscall.SIGTERM)
+			b.ends(1, proc.Exit{})
+			b.returned(exitDone)
+		})
+	}
+}
+
 func TestPair(t *testing.T) {
 	sender, receiver, err := pair()
 	if err != nil {
