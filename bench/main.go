@@ -75,7 +75,7 @@ type figure struct {
 func figures() []figure {
 	return []figure{
 		{"stop", takeStop}, {"idle", takeIdle}, {"rate", takeRate}, {"roll", takeRoll},
-		{"h2", takeH2}, {"herd", takeHerd}, {"stock", takeStock}, {"long", takeLong},
+		{"h2", takeH2}, {"h2load", takeH2load}, {"herd", takeHerd}, {"stock", takeStock}, {"long", takeLong},
 		{"respawn", takeRespawn}, {"footprint", takeFootprint}, {"crowd", takeCrowd},
 	}
 }

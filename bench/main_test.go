@@ -55,7 +55,7 @@ func TestFigures(t *testing.T) {
 	defer l.close()
 	p := plan{runs: 1, pairs: 1, load: time.Second, rolls: 1, steady: 100 * time.Millisecond, long: longPoints}
 	rows := map[string]int{
-		"stop": 3, "idle": 4, "rate": 2, "roll": 6, "h2": 2, "herd": 1, "stock": 6, "long": longPoints + 1,
+		"stop": 3, "idle": 4, "rate": 2, "roll": 6, "h2": 2, "h2load": 2, "herd": 1, "stock": 6, "long": longPoints + 1,
 		"respawn": 1, "footprint": 2, "crowd": 3,
 	}
 	if _, ok := l.gunicorn(2); ok {
@@ -63,6 +63,9 @@ func TestFigures(t *testing.T) {
 	}
 	if !have("wrk") {
 		rows["rate"] = 0
+	}
+	if !have("h2load") {
+		rows["h2load"] = 0
 	}
 	for _, kind := range l.pressures() {
 		if kind.needs != "" && !have(kind.needs) {

@@ -3,8 +3,12 @@ package main
 import (
 	"fmt"
 	"math"
+	"net"
 	"net/http"
 	"os"
+	"os/signal"
+	"sync"
+	"syscall"
 	"time"
 
 	"github.com/lastcall/lastcall"
@@ -38,6 +42,39 @@ func playBrisk() {
 	if err := lastcall.ListenAndServe("", handler); err != nil {
 		note(err.Error())
 	}
+}
+
+// playPlain is a server without package lastcall that ends well: told by TERM
+// it accepts no more, answers on every connection that it has, and ends. It
+// must not use Shutdown, which drops what it reads from then on.
+func playPlain() {
+	l, err := net.FileListener(os.NewFile(3, "inherited"))
+	if err != nil {
+		panic(err)
+	}
+	term := make(chan os.Signal, 1)
+	signal.Notify(term, syscall.SIGTERM)
+	var open sync.WaitGroup
+	open.Add(1) // until no more are accepted
+	srv := http.Server{
+		Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, os.Getpid()) }),
+		ConnState: func(_ net.Conn, s http.ConnState) {
+			switch s {
+			case http.StateNew:
+				open.Add(1)
+			case http.StateClosed:
+				open.Done()
+			}
+		},
+	}
+	srv.SetKeepAlivesEnabled(false)
+	go func() {
+		<-term
+		l.Close()
+	}()
+	_ = srv.Serve(l) // it ends because l was closed
+	open.Done()
+	open.Wait()
 }
 
 func talk() {
