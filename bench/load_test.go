@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"sync/atomic"
@@ -92,5 +93,57 @@ func TestPostWantsTheWholeAnswer(t *testing.T) {
 			t.Errorf("%d %q: error %v", c.code, c.body, err)
 		}
 		s.Close()
+	}
+}
+
+// TestPostOverHTTP2SendsTheUnbegunAgain has a server tell each connection to go
+// after some requests, and lose none that it has begun.
+func TestPostOverHTTP2SendsTheUnbegunAgain(t *testing.T) {
+	const enough = 400
+	ctx, cancel := context.WithCancel(t.Context())
+	var begun, lost atomic.Int64
+	s := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body)
+		n := begun.Add(1)
+		if n == enough {
+			cancel()
+		}
+		switch {
+		case n%20 == 0:
+			w.Header().Set("Connection", "close") // GOAWAY
+		case n%33 == 0:
+			lost.Add(1)
+			panic(http.ErrAbortHandler)
+		}
+		_, _ = io.WriteString(w, quickBody)
+	}))
+	s.Config.Protocols = new(http.Protocols)
+	s.Config.Protocols.SetUnencryptedHTTP2(true)
+	s.Start()
+	defer s.Close()
+	got := post(ctx, []*poster{newPoster(s.URL, s.Config.Protocols)}, 4)
+	if int64(got.lost) != lost.Load() || int64(got.requests+got.lost) != begun.Load() || begun.Load() < enough {
+		t.Errorf("counted %d answered and %d lost, but %d were begun and %d of them dropped",
+			got.requests, got.lost, begun.Load(), lost.Load())
+	}
+}
+
+// TestExchangeWantsTheConnection has a server close what it is to keep.
+func TestExchangeWantsTheConnection(t *testing.T) {
+	s := httptest.NewServer(http.HandlerFunc(answer))
+	defer s.Close()
+	c, err := net.Dial("tcp", s.Listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	for range 2 {
+		if err := exchange(c); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s.CloseClientConnections()
+	if failures := each([]net.Conn{c, c}, func(c *net.Conn) error { return exchange(*c) }); len(failures) != 2 {
+		t.Errorf("failures: %v, want 2", failures)
 	}
 }

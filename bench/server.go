@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/signal"
 	"runtime"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -33,6 +34,7 @@ func serve(args []string) error {
 	bare := f.Bool("bare", false, "without package lastcall")
 	secure := f.Bool("tls", false, "with TLS, and so with HTTP/2")
 	h2c := f.Bool("h2c", false, "with HTTP/2 without TLS")
+	count := f.Bool("count", false, "say in the end how many requests were begun")
 	if err := f.Parse(args); err != nil {
 		return err
 	}
@@ -43,6 +45,14 @@ func serve(args []string) error {
 			return err
 		}
 		srv.TLSConfig = &tls.Config{Certificates: []tls.Certificate{own}}
+	}
+	if *count {
+		var begun atomic.Int64
+		srv.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			begun.Add(1)
+			answer(w, r)
+		})
+		defer func() { fmt.Println("begun", begun.Load()) }()
 	}
 	if *h2c {
 		srv.Protocols = new(http.Protocols)

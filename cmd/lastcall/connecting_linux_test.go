@@ -40,7 +40,7 @@ func TestStopsUnderConnectingClients(t *testing.T) {
 			}
 			h.configure(fmt.Sprintf("[listen]\nweb = %q\n[program.web]\ncommand = [%q]\nworkers = 2\nlisten = [\"web\"]\n", h.addr, h.path(c.worker)))
 			var answered int64
-			for range c.stops {
+			for i := 0; i < c.stops && !t.Failed(); i++ {
 				answered += h.stopConnecting()
 			}
 			t.Logf("%d stops, %d requests answered", c.stops, answered)
@@ -70,9 +70,6 @@ func (h *house) stopConnecting() int64 {
 		})
 	}
 	h.until("some are answered", func() bool { return answered.Load() > 10*connecting || h.t.Failed() })
-	if answered.Load() == 0 {
-		h.t.Fatal("no request was answered")
-	}
 	if err := h.cmd.Process.Signal(syscall.SIGTERM); err != nil {
 		h.t.Fatal(err)
 	}
