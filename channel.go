@@ -28,7 +28,7 @@ func (l *link) start() {
 	if l == nil {
 		return
 	}
-	features := []string{"drain", "cut", "hold", "list"}
+	features := []string{"drain", "cut", "hold", "list", "lame"}
 	if l.run.mover != nil {
 		features = append(features, wire.FeatureMove)
 	}
@@ -54,6 +54,8 @@ func (l *link) receive() {
 		case m.Drain != nil:
 			at := time.Now()
 			w.order(func(o *orders) { o.message, o.at = m.Drain, at })
+		case m.Lame != nil:
+			w.order(func(o *orders) { o.lame = m.Lame })
 		case m.Cut != nil:
 			w.order(func(o *orders) { o.cut = true })
 		case m.Quit != nil:

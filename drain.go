@@ -24,20 +24,6 @@ func (r *run) drain() error {
 	return r.result(cut)
 }
 
-// lameDuck goes on serving while clients and load balancers find out.
-func (r *run) lameDuck() {
-	r.worker.ready.Store(false)
-	if r.plan.lameDuck == 0 || r.cutNow {
-		return
-	}
-	r.log.Info("lame duck: still serving, not ready any more", "reason", r.plan.why, "for", r.plan.lameDuck)
-	for _, j := range r.groups[0].jobs {
-		j.ask()
-	}
-	end := time.Now().Add(r.plan.lameDuck)
-	r.until(func() bool { return r.cutNow }, &end)
-}
-
 // lastCall is the moment from which no new work is admitted.
 func (r *run) lastCall() {
 	now := time.Now()

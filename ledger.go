@@ -26,6 +26,7 @@ type ledger struct {
 	unwinding   int          // cut, and not yet ended
 	idle        int          // HTTP connections without an operation
 	served      int64        // requests and raw connections that have ended
+	arrived     int64        // that have begun, less those that only ask how we are
 	limit       int64        // of served; reaching it is told to full; 0: none
 	full        chan<- struct{}
 	finished    int // operations that have ended by themselves since the drain began
@@ -104,6 +105,9 @@ func (l *ledger) enter(op *Operation) {
 	}
 	l.last = op
 	l.counts[op.class]++
+	if op.subject != nil {
+		l.arrived++
+	}
 	if c := op.connOf(); c != nil {
 		if c.operations == 0 && !c.gone {
 			l.idle--
@@ -156,6 +160,20 @@ func (l *ledger) unlink(op *Operation) {
 		op.next.prev = op.prev
 	}
 	op.prev, op.next = nil, nil
+}
+
+// probed notes that a request only asks whether the worker is ready.
+func (l *ledger) probed() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.arrived--
+}
+
+// arrivals returns how many requests and raw connections have begun.
+func (l *ledger) arrivals() int64 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.arrived
 }
 
 // release ends an operation that several things hold with the last of them,

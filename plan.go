@@ -18,6 +18,7 @@ type plan struct {
 	move    bool // siblings are there for the connections
 
 	lameDuck   time.Duration
+	lameQuiet  time.Duration
 	timeout    time.Duration
 	unwind     time.Duration
 	expendable time.Duration
@@ -31,6 +32,7 @@ func (w *Worker) plan(why string, supervised bool) plan {
 		why:        why,
 		quiesce:    !supervised,
 		lameDuck:   or(w.LameDuck, 0),
+		lameQuiet:  or(w.LameDuckQuiet, 0),
 		timeout:    or(w.DrainTimeout, defaultDrainTimeout),
 		unwind:     or(w.UnwindTimeout, defaultUnwindTimeout),
 		expendable: or(w.ExpendableGrace, 0),

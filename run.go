@@ -41,6 +41,7 @@ type run struct {
 	orderBy    time.Time // a signal has come, and the supervisor's order should by then; zero: none has
 	nextReport time.Time
 	gateSince  time.Time
+	lame       lameDuck
 	unwound    time.Time // when what was cut has had its time; zero until the deadline
 
 	mu       sync.Mutex // guards what others look at
@@ -247,7 +248,7 @@ func (r *run) until(done func() bool, limits ...*time.Time) bool {
 
 // sleep waits for news, a signal, or the time.
 func (r *run) sleep(next time.Time) {
-	next = earlier(next, r.nextReport)
+	next = earlier(earlier(next, r.nextReport), r.lame.lookAt)
 	var alarm <-chan time.Time
 	if !next.IsZero() {
 		r.timer.Reset(time.Until(next))
@@ -267,6 +268,7 @@ func (r *run) sleep(next time.Time) {
 // tend lets the servers do what is due, and reports.
 func (r *run) tend(now time.Time) {
 	r.tellWorn()
+	r.tendLameDuck(now)
 	if !r.draining {
 		return
 	}
@@ -355,8 +357,12 @@ func (r *run) obey() {
 	w := r.worker
 	w.mu.Lock()
 	o := w.orders
-	w.orders.message = nil
+	w.orders.message, w.orders.lame = nil, nil
 	w.mu.Unlock()
+	if o.lame != nil && r.asked == "" {
+		r.log.Info("lame duck: still serving, not ready any more", "reason", "asked by the supervisor")
+		r.beginLameDuck(o.lame.Quiet)
+	}
 	if m := o.message; m != nil {
 		if r.asked == "" {
 			r.asked = "the supervisor"

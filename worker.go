@@ -30,6 +30,10 @@ type Worker struct {
 	// 503 and responses ask their clients to go. For load balancers that take
 	// a while to notice. It comes before DrainTimeout begins. 0: none.
 	LameDuck time.Duration
+	// LameDuckQuiet ends the lame duck early: when no request has come for so
+	// long, it is over within twice that. Requests of ReadyHandler do not
+	// count. 0: never early.
+	LameDuckQuiet time.Duration
 	// FreshGrace is what a new connection has to send a whole request header
 	// once the drain has begun. 0: 1 s.
 	FreshGrace time.Duration
@@ -148,7 +152,10 @@ func (w *Worker) Cut() {
 // ReadyHandler returns a handler for load balancers: 200 while the worker
 // serves, 503 before that and from the lame duck on. It stays so after Serve.
 func (w *Worker) ReadyHandler() http.Handler {
-	return http.HandlerFunc(func(rw http.ResponseWriter, _ *http.Request) {
+	return http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+		if op := operationOf(r.Context()); op != nil {
+			op.ledger.probed()
+		}
 		rw.Header().Set("Content-Type", "text/plain; charset=utf-8")
 		rw.Header().Set("Cache-Control", "no-store")
 		code, text := http.StatusServiceUnavailable, "not ready\n"
@@ -174,6 +181,7 @@ type orders struct {
 	why     string          // to drain; "" for not yet
 	message *wire.Drain     // the newest, until it is seen
 	at      time.Time       // when it came
+	lame    *wire.Lame      // until it is seen
 	cut     bool
 	quit    bool // the supervisor lets a drained worker go
 	gone    bool // the supervisor has ended

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -30,6 +31,8 @@ type house struct {
 	dir    string
 	addr   string
 	marker string
+	env    []string // of all commands, besides
+	stdout *os.File // of the supervisor; nil: the log
 	cmd    *exec.Cmd
 }
 
@@ -115,15 +118,21 @@ func (h *house) configure(text string) {
 }
 
 // start starts the supervisor, with a log of its own.
-func (h *house) start() {
+func (h *house) start(flags ...string) {
+	h.t.Helper()
+	h.startAs(h.command(append([]string{"run"}, flags...)...))
+}
+
+// startAs starts it by a command that becomes it.
+func (h *house) startAs(run *exec.Cmd) {
 	h.t.Helper()
 	log, err := os.Create(h.path("log"))
 	if err != nil {
 		h.t.Fatal(err)
 	}
 	defer log.Close()
-	h.cmd = h.command("run")
-	h.cmd.Stdout, h.cmd.Stderr = log, log
+	h.cmd = run
+	h.cmd.Stdout, h.cmd.Stderr = cmp.Or(h.stdout, log), log
 	if err := h.cmd.Start(); err != nil {
 		h.t.Fatal(err)
 	}
@@ -140,7 +149,7 @@ func (h *house) command(args ...string) *exec.Cmd {
 	cmd := exec.Command(h.path("lastcall"), args...)
 	cmd.Dir = h.dir
 	// The race detector would hold every process for a second at its end.
-	cmd.Env = append(os.Environ(), h.marker, "LASTCALL_SOCKET="+h.path("s"), "GORACE=atexit_sleep_ms=0")
+	cmd.Env = append(append(os.Environ(), h.marker, "LASTCALL_SOCKET="+h.path("s"), "GORACE=atexit_sleep_ms=0"), h.env...)
 	return cmd
 }
 

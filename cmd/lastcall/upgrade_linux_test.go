@@ -68,7 +68,7 @@ func TestB18UpgradeUnderLoad(t *testing.T) {
 		t.Errorf("%d requests answered, %d lost: %v", answered, len(lost), lost)
 	}
 	h.stops(0)
-	h.checkLines()
+	h.checkLines("log")
 }
 
 // identity is all that an upgrade must not change: arguments, environment,
@@ -164,11 +164,11 @@ func (h *house) ends(code int) {
 }
 
 // checkLines wants every line of every worker whole, and none missing.
-func (h *house) checkLines() {
+func (h *house) checkLines(file string) {
 	h.t.Helper()
 	whole := regexp.MustCompile(`^line (\d+) of (\d+) ends (\d+)$`)
 	next := make(map[string]int)
-	for line := range strings.Lines(h.read("log")) {
+	for line := range strings.Lines(h.read(file)) {
 		if !strings.Contains(line, "line ") && !strings.Contains(line, "ends ") {
 			continue
 		}

@@ -206,6 +206,7 @@ func faultsOfState() []fault {
 
 func faultsOfIntroductions() []fault {
 	return []fault{
+		{"introduce.go", `if peers >= maxPeers {`, `if false {`, "everybody is introduced to everybody"},
 		{"introduce.go", `if m.Lost {`, `if true {`, "two lives are introduced again and again"},
 		{"introduce.go", `|| m.Times >= maxMeetings`, ``, "a peer without descriptors is introduced for ever"},
 		{"introduce.go", "	m.Lost = true\n", "", "a peer that was lost is lost for good"},

@@ -7,15 +7,20 @@ import "slices"
 // the supervisor busy for nothing.
 const maxMeetings = 3
 
+// maxPeers bounds how many peers a life has at a time: a thousand workers that
+// all knew each other would cost the supervisor half a million pairs a roll.
+const maxPeers = 8
+
 // A Meeting is what a draining life has had of introductions to another one.
 type Meeting struct {
-	Life  int // the number of the other
+	Slot  int // of the other
+	Life  int // and its number
 	Times int
 	Lost  bool // since the last; it wants another
 }
 
-// settlePeers introduces every life that hands its connections on to every one
-// that may have them, and that it does not know. It follows from what is so,
+// settlePeers introduces every life that hands its connections on to those that
+// may have them, and that it does not know, up to maxPeers. It follows from what is so,
 // like all that settles: from the Ask, from a Ready or Hello that comes later,
 // and from a Lost, in whatever order they come.
 func (p *Pool) settlePeers() {
@@ -30,23 +35,46 @@ func (p *Pool) settlePeers() {
 	}
 }
 
+// introduce goes from the life's own slot down and round. A roll goes up: those
+// below have been replaced, and each has about as many that come to it.
 func (p *Pool) introduce(pr *program, from *life) {
-	for _, s := range pr.slots {
+	peers := p.peers(pr, from)
+	for i := range pr.slots {
+		if peers >= maxPeers {
+			return
+		}
+		s := pr.slots[(from.id.Slot-i+len(pr.slots))%len(pr.slots)]
 		to := s.current()
 		if to == nil || !p.takes(pr, s, to) {
 			continue
 		}
 		m := from.meeting(to.id.Life)
 		if m == nil {
-			from.met = append(from.met, Meeting{Life: to.id.Life, Lost: true})
+			from.met = append(from.met, Meeting{Slot: s.n, Life: to.id.Life, Lost: true})
 			m = &from.met[len(from.met)-1]
 		}
 		if m.Lost {
 			m.Lost = false
 			m.Times++
+			peers++
 			p.emit(Introduce{From: from.id, To: to.id})
 		}
 	}
+}
+
+// peers counts those that the life knows and that still take connections.
+func (p *Pool) peers(pr *program, from *life) int {
+	n := 0
+	for _, m := range from.met {
+		if m.Lost || m.Slot >= len(pr.slots) {
+			continue
+		}
+		s := pr.slots[m.Slot]
+		if to := s.current(); to != nil && to.id.Life == m.Life && p.takes(pr, s, to) {
+			n++
+		}
+	}
+	return n
 }
 
 // missed takes a life's word that its peer is gone. It is ignored if the peer

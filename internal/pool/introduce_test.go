@@ -1,6 +1,10 @@
 package pool
 
-import "slices"
+import (
+	"slices"
+	"testing"
+	"time"
+)
 
 // An acquaintance is a life that another was introduced to.
 type acquaintance struct {
@@ -128,5 +132,42 @@ func movedToSomebody(w *world, a Action) {
 	})
 	if from.moves && ask.Reason == ForRoll && !from.signal && ask.Move != some {
 		w.fail(rule, "%s, and somebody is there: %v", render(a), some)
+	}
+}
+
+// TestPeersAreFew rolls many workers that all drain for long: each is introduced
+// to few, and nobody to many more than others.
+func TestPeersAreFew(t *testing.T) {
+	const workers = 50
+	p := New([]Program{{Name: "web", Workers: workers, Listeners: []string{"web"}, MaxSurge: 1, DrainTimeout: time.Hour, ReadyTimeout: time.Hour}}, 1)
+	now := time.Unix(0, 0)
+	given, taken := map[ID]int{}, map[ID]int{}
+	var play func(Event)
+	play = func(e Event) {
+		for _, a := range p.Step(now, e) {
+			switch a := a.(type) {
+			case Spawn:
+				play(Hello{ID: a.ID, Moves: true})
+				play(Ready{ID: a.ID})
+			case Introduce:
+				given[a.From]++
+				taken[a.To]++
+			}
+		}
+	}
+	play(Begin{})
+	play(Restart{Slot: -1})
+	if len(given) != workers || len(taken) != workers {
+		t.Fatalf("%d give to %d, want all %d", len(given), len(taken), workers)
+	}
+	for id, n := range given {
+		if n > maxPeers {
+			t.Errorf("%s has %d peers, want at most %d", id, n, maxPeers)
+		}
+	}
+	for id, n := range taken {
+		if n > 2*maxPeers {
+			t.Errorf("%s is the peer of %d, want about %d", id, n, maxPeers)
+		}
 	}
 }

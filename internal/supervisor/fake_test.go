@@ -151,6 +151,7 @@ type fakeSystem struct {
 	next    *fakeProcess
 	started []*fakeProcess
 	starts  func(*fakeProcess) // called with each; nil: nothing is
+	strays  []*fakeProcess     // that are found once
 
 	pairless error // what each making of a pair comes to
 	pairs    int
@@ -169,8 +170,24 @@ func (f *fakeSystem) boot() (system, error) {
 		memory:    func(pid int) int64 { return f.of(pid).eats() },
 		prove:     func(string, []string, []byte) ([]byte, error) { return []byte("it says\nso"), f.proof },
 		handOver:  f.handOver, adopt: f.adopt, exec: f.exec,
-		spare: func([]int) {}, spared: func() []int { return nil },
+		spare: func([]int) {}, spared: func() []int { return nil }, strays: f.findStrays,
 	}, nil
+}
+
+// stray has one that a worker has left behind be found, with a number of its
+// own.
+func (f *fakeSystem) stray(pid int) *fakeProcess {
+	p := &fakeProcess{pid: pid, spec: proc.Spec{Args: []string{"stray"}}, began: time.Now(), exited: make(chan struct{}), gone: make(chan struct{})}
+	f.strays = append(f.strays, p)
+	return p
+}
+
+func (f *fakeSystem) findStrays() (out []process) {
+	for _, p := range f.strays {
+		out = append(out, p)
+	}
+	f.strays = nil
+	return out
 }
 
 // making returns the process whose ends are being made.

@@ -47,6 +47,8 @@ func play(part string, args []string) {
 			}
 		}
 		plain()
+	case "panic": // a supervisor whose loop panics
+		playPanic()
 	case "exit":
 		code := 0
 		fmt.Sscan(args[0], &code)

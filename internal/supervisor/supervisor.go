@@ -98,7 +98,7 @@ type Supervisor struct {
 	trimmer    *time.Timer                       // nil: nothing was to be given back yet
 	parking    chan halted                       // readers come to a halt
 	parked     map[<-chan struct{}]chan struct{} // that have, by their ends
-	unguarded  bool                              // the guard has been handed over
+	handedOver bool                              // the processes have been, and the guard
 	upgrade    *upgrade                          // nil: none is wanted
 	upgrades   int                               // how many there have been
 	inherited  *handover                         // nil: it was started afresh

@@ -249,15 +249,16 @@ func (s *Supervisor) handOver() error {
 			processes, lives = append(processes, l.process), append(lives, l)
 		}
 	}
-	var err error
-	s.unguarded = true // by a guard that would be replaced
-	if s.retired, err = s.guard.HandOver(); err != nil {
+	retired, err := s.guard.HandOver()
+	if err != nil {
 		return fmt.Errorf("upgrade: %w", err)
 	}
 	handed, err := s.system.handOver(processes)
 	if err != nil {
+		s.guard.TakeBack(retired) // nothing is given up yet
 		return fmt.Errorf("upgrade: %w", err)
 	}
+	s.retired, s.handedOver = retired, true
 	for i, l := range lives {
 		l.handed = &handed[i]
 	}
@@ -329,19 +330,17 @@ func (s *Supervisor) exec(file *os.File) error {
 			return err
 		}
 	}
-	signal.Ignore(syscall.SIGHUP)
-	defer signal.Notify(s.signals, syscall.SIGHUP)
+	if !s.options.LeaveSignals {
+		signal.Ignore(syscall.SIGHUP)
+		defer signal.Notify(s.signals, syscall.SIGHUP)
+	}
 	return fmt.Errorf("upgrade: execute %s: %w", s.executable, s.system.exec(s.executable, os.Args, env))
 }
 
 // thaw goes on where parkReaders and handOver have stopped, however far they
 // came.
 func (s *Supervisor) thaw() {
-	handed := false
-	for _, l := range s.lives {
-		handed = handed || l.handed != nil
-	}
-	if handed {
+	if s.handedOver {
 		sys, err := s.boot()
 		if err != nil {
 			panic("supervisor: watch processes: " + err.Error()) // it could at the start; the guard goes on
@@ -361,7 +360,7 @@ func (s *Supervisor) thaw() {
 
 // guardAnew starts a guard in the place of one that was handed over.
 func (s *Supervisor) guardAnew() {
-	if !s.unguarded {
+	if !s.handedOver {
 		return
 	}
 	s.startGuard()
@@ -376,7 +375,7 @@ func (s *Supervisor) guardAnew() {
 		}
 	}
 	guard.Retire(s.retired)
-	s.retired, s.unguarded = guard.Handover{Pidfd: -1, Link: -1}, false
+	s.retired, s.handedOver = guard.Handover{Pidfd: -1, Link: -1}, false
 }
 
 // thawLife goes on with one life.

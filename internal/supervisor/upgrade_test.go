@@ -7,6 +7,10 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/lastcall/lastcall/internal/control"
 )
 
 // An executable that vanishes when it is about to take over changes nothing:
@@ -45,6 +49,99 @@ func TestUpgradeThatCannotExecute(t *testing.T) {
 		runtime.GC() // which closes those of the watching that was given up
 		return openFiles(t) <= files
 	})
+	if r := s.stop(); r.Code != 0 {
+		t.Errorf("report %+v", r)
+	}
+}
+
+// At whatever moment of an upgrade there are no descriptors left: it is refused,
+// and nothing else changes. A guard that took the supervisor for dead would stop
+// the workers.
+func TestUpgradeWithoutDescriptors(t *testing.T) {
+	s := run(t, Config{Name: "test", Programs: []Program{program("job", 4, "sleep")}})
+	s.logged("msg=ready\n")
+	before := s.workers()
+	reasons := make(map[string]bool)
+	for room := range 16 {
+		var u *upgrade
+		s.call(context.Background(), func() {
+			s.executable = "/nowhere/lastcall"
+			u = s.wantUpgrade()
+			restore := leaveRoom(t, room)
+			s.replaceSelf()
+			restore()
+		})
+		<-u.refused
+		reasons[strings.Join(strings.Fields(u.err.Error())[:4], " ")] = true
+		s.until("there is a guard", func() bool { return s.guardPID() != 0 })
+	}
+	for _, want := range []string{"upgrade: hand over guard:", "upgrade: hand over process", "upgrade: execute /nowhere/lastcall: no"} {
+		if !reasons[want] {
+			t.Errorf("refused with %v, never with %q", reasons, want)
+		}
+	}
+	runtime.GC() // which closes what was forgotten: the link of a guard that lives would mean a stop
+	runtime.GC()
+	for name, w := range s.workers() {
+		if w.PID != before[name].PID || w.State != "ready" {
+			t.Errorf("%+v before, %+v after", before[name], w)
+		}
+	}
+	if r := s.stop(); r.Code != 0 {
+		t.Errorf("report %+v", r)
+	}
+	if strings.Contains(s.log.String(), "the guard has ended") {
+		t.Error("a guard has stopped something")
+	}
+}
+
+func (s *stage) guardPID() (pid int) {
+	s.call(context.Background(), func() { pid = s.guard.PID() })
+	return pid
+}
+
+// leaveRoom has this process open so many descriptors more and no others, until
+// the function it returns is called.
+func leaveRoom(t *testing.T, room int) (restore func()) {
+	t.Helper()
+	var limit unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
+		t.Fatal(err)
+	}
+	low := limit
+	for low.Cur = 0; ; low.Cur++ {
+		if _, err := unix.FcntlInt(uintptr(low.Cur), unix.F_GETFD, 0); err == nil {
+			continue
+		}
+		if room--; room < 0 {
+			break
+		}
+	}
+	set := func(l unix.Rlimit) {
+		if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &l); err != nil {
+			t.Error(err)
+		}
+	}
+	set(low)
+	return func() { set(limit) }
+}
+
+// An upgrade that fails while there is no worker: they can be started then.
+func TestUpgradeThatFailsWithoutWorkers(t *testing.T) {
+	s := run(t, Config{Name: "test", Programs: []Program{program("job", 1, "sleep")}})
+	s.logged("msg=ready\n")
+	s.do(control.Request{Verb: "drain", Target: "job"}, control.Done)
+	var u *upgrade
+	s.call(context.Background(), func() {
+		s.executable = "/nowhere/lastcall"
+		u = s.wantUpgrade()
+		s.replaceSelf()
+	})
+	<-u.refused
+	if s.guardPID() == 0 {
+		t.Error("there is no guard")
+	}
+	s.do(control.Request{Verb: "start", Target: "job"}, control.Done)
 	if r := s.stop(); r.Code != 0 {
 		t.Errorf("report %+v", r)
 	}

@@ -18,6 +18,7 @@ type Message struct {
 	Quit  *Quit     `json:"quit,omitempty"`
 	Cut   *CutOrder `json:"cut,omitempty"`
 	Peer  *Peer     `json:"peer,omitempty"`
+	Lame  *Lame     `json:"lame,omitempty"`
 
 	// Up, worker to supervisor.
 	Hello    *Hello    `json:"hello,omitempty"`
@@ -27,6 +28,7 @@ type Message struct {
 	Inflight *Inflight `json:"inflight,omitempty"`
 	Drained  *Drained  `json:"drained,omitempty"`
 	Lost     *Lost     `json:"lost,omitempty"`
+	Quiet    *Quiet    `json:"quiet,omitempty"`
 }
 
 // The reasons for a drain.
@@ -59,6 +61,17 @@ type List struct {
 	Request int `json:"request"`
 	Max     int `json:"max"`
 }
+
+// Lame makes a lame duck of a worker: it serves on, but is not ready any more,
+// and asks its clients to go. A Drain follows.
+type Lame struct {
+	// Quiet: when no request has come for so long, say so, within twice the
+	// time. 0: say nothing.
+	Quiet time.Duration `json:"quiet,omitempty"` // nanoseconds
+}
+
+// Quiet says that a lame duck gets no more requests.
+type Quiet struct{}
 
 // Quit lets a drained worker that holds go.
 type Quit struct{}

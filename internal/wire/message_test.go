@@ -23,6 +23,8 @@ func everyMessage() []Message {
 		{Quit: &Quit{}},
 		{Cut: &CutOrder{}},
 		{Peer: &Peer{Worker: "web.2", Life: 7, Offer: true}},
+		{Lame: &Lame{Quiet: time.Second}},
+		{Quiet: &Quiet{}},
 		{Hello: &Hello{Package: "v1.2.3", Features: []string{FeatureMove}}},
 		{Ready: &Ready{}},
 		{Closed: &Closed{Listeners: []string{"web", "admin"}}},
