@@ -2,9 +2,9 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
-	"time"
 )
 
 const (
@@ -18,7 +18,6 @@ type pressure struct {
 	name  string
 	needs string   // the load generator; "": none
 	serve []string // arguments of the server
-	conns int      // how many connections the clients keep; 0: they come and go
 	// start returns how to end it, and to learn what the clients have seen.
 	start func(ctx context.Context, addr string) (end func() (load, error), err error)
 }
@@ -42,17 +41,17 @@ func (l *lab) pressures() []pressure {
 		})
 	}
 	return []pressure{
-		{fmt.Sprintf("wrk, %d connections, keep-alive", toolConns), "wrk", nil, toolConns, wrk(toolConns)},
-		{fmt.Sprintf("wrk, %d connections, keep-alive", manyConns), "wrk", nil, manyConns, wrk(manyConns)},
-		{fmt.Sprintf("wrk, %d connections, `Connection: close`", toolConns), "wrk", nil, 0, wrk(toolConns, "Connection: close")},
-		{fmt.Sprintf("ab -k, %d connections, HTTP/1.0", toolConns), "ab", nil, toolConns, until(func(ctx context.Context, addr string) (*tool, error) {
+		{fmt.Sprintf("wrk, %d connections, keep-alive", toolConns), "wrk", nil, wrk(toolConns)},
+		{fmt.Sprintf("wrk, %d connections, keep-alive", manyConns), "wrk", nil, wrk(manyConns)},
+		{fmt.Sprintf("wrk, %d connections, `Connection: close`", toolConns), "wrk", nil, wrk(toolConns, "Connection: close")},
+		{fmt.Sprintf("ab -k, %d connections, HTTP/1.0", toolConns), "ab", nil, until(func(ctx context.Context, addr string) (*tool, error) {
 			return l.startAb(ctx, addr, toolConns)
 		})},
-		{fmt.Sprintf("hey, %d connections, %d POSTs a second on each", toolConns, heyRate), "hey", nil, toolConns, until(func(ctx context.Context, addr string) (*tool, error) {
+		{fmt.Sprintf("hey, %d connections, %d POSTs a second on each", toolConns, heyRate), "hey", nil, until(func(ctx context.Context, addr string) (*tool, error) {
 			return startHey(ctx, addr, toolConns)
 		})},
 		{
-			fmt.Sprintf("Go client, %d connections, POSTs with pauses of 0-300 µs, never sent twice", postClients), "", nil, postClients,
+			fmt.Sprintf("Go client, %d connections, POSTs with pauses of 0-300 µs, never sent twice", postClients), "", nil,
 			posting("http://", nil, postClients, 1),
 		},
 	}
@@ -72,16 +71,28 @@ func posting(scheme string, protocols *http.Protocols, clients, streams int) fun
 	}
 }
 
-// steady is the load without any roll.
-func (k pressure) steady(ctx context.Context, addr string, d time.Duration) (load, error) {
-	end, err := k.start(ctx, addr)
+// during has a server under the load while something is done.
+func (k pressure) during(ctx context.Context, server *tree, do func() error) (m measured, err error) {
+	before, err := opened()
 	if err != nil {
-		return load{}, err
+		return m, err
 	}
-	pauseErr := pause(ctx, d)
-	got, err := end()
-	if err == nil {
-		err = pauseErr
+	end, err := k.start(ctx, server.addr)
+	if err != nil {
+		return m, err
 	}
-	return got, err
+	doErr := do()
+	m.load, err = end()
+	if err := errors.Join(doErr, err); err != nil {
+		return m, fmt.Errorf("%w: %s", err, server.said())
+	}
+	after, err := opened()
+	m.opened = after - before
+	switch {
+	case err != nil:
+		return m, err
+	case m.requests == 0:
+		return m, errors.New("no request was answered")
+	}
+	return m, nil
 }

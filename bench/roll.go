@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os/exec"
 	"strconv"
@@ -18,10 +17,16 @@ const (
 
 // A rolling is what rolling restarts did under one kind of load.
 type rolling struct {
-	steady load // without them, before
-	load        // with them
-	opened int  // connections, by anybody
-	times  []time.Duration
+	steady measured // without them, before
+	measured
+	times []time.Duration
+}
+
+// A measured load is one with the connections that were opened for it, by
+// anybody.
+type measured struct {
+	load
+	opened int
 }
 
 // takeRoll counts what rolling restarts lose.
@@ -30,7 +35,8 @@ func takeRoll(ctx context.Context, l *lab, p plan) (*table, error) {
 	if err != nil {
 		return nil, err
 	}
-	t.note("`lastcall restart`, one after the other without a pause. Lost is every request without a whole, good answer: refused, reset, cut off, or sent into a connection that was closed under it. A client that keeps its connections is to need no more than it has: connections opened are TcpPassiveOpens of /proc/net/snmp, whoever opened them.")
+	t.note("`lastcall restart`, one after the other without a pause. Lost is every request without a whole, good answer: refused, reset, cut off, or sent into a connection that was closed under it.")
+	t.note("Opened are TCP connections, by TcpPassiveOpens of /proc/net/snmp: by a client that keeps them as many without rolls as with them, however long it goes on; wrk makes one more to see who is there.")
 	return t, nil
 }
 
@@ -38,7 +44,7 @@ func takeRoll(ctx context.Context, l *lab, p plan) (*table, error) {
 func (l *lab) rollTable(ctx context.Context, p plan, title string, kinds []pressure) (*table, error) {
 	t := &table{
 		title: title,
-		head:  []string{"", "lost", "answered", "connections opened", "median time of a roll", "p99 steady", "p99 rolling", "ratio"},
+		head:  []string{"", "lost", "answered", "opened steady", "opened rolling", "median time of a roll", "p99 steady", "p99 rolling", "ratio"},
 	}
 	absent := map[string]bool{}
 	worst := 0.0
@@ -54,14 +60,10 @@ func (l *lab) rollTable(ctx context.Context, p plan, title string, kinds []press
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", kind.name, err)
 		}
-		row := []string{kind.name, strconv.Itoa(got.lost), strconv.Itoa(got.requests), strconv.Itoa(got.opened), millis(median(got.times))}
-		if got.p99 > 0 && got.steady.p99 > 0 {
-			ratio := float64(got.p99) / float64(got.steady.p99)
-			worst = max(worst, ratio)
-			t.add(append(row, millis(got.steady.p99), millis(got.p99), fmt.Sprintf("%.2f", ratio))...)
-		} else {
-			t.add(append(row, "-", "-", "-")...)
-		}
+		ratio := float64(got.p99) / float64(got.steady.p99)
+		worst = max(worst, ratio)
+		t.add(kind.name, strconv.Itoa(got.lost), strconv.Itoa(got.requests), strconv.Itoa(got.steady.opened), strconv.Itoa(got.opened),
+			millis(median(got.times)), millis(got.steady.p99), millis(got.p99), fmt.Sprintf("%.2f", ratio))
 	}
 	t.note("p99 is the 99th percentile of the time a client waits for an answer, by its own account: of the same client and server without rolls, for %v before, and during them. Target for the ratio: at most %.1f: %s.", p.steady, rollTarget, verdict(worst <= rollTarget))
 	return t, nil
@@ -77,29 +79,18 @@ func (l *lab) roll(ctx context.Context, s subject, kind pressure, steady time.Du
 	}
 	defer server.close()
 	if steady > 0 {
-		if r.steady, err = kind.steady(ctx, server.addr, steady); err != nil {
+		r.steady, err = kind.during(ctx, server, func() error { return pause(ctx, steady) })
+		if err != nil {
 			return r, fmt.Errorf("steady: %w", err)
 		}
 	}
-	before, err := opened()
+	r.measured, err = kind.during(ctx, server, func() error {
+		r.times, err = l.restart(ctx, server, n)
+		return err
+	})
 	if err != nil {
 		return r, err
 	}
-	end, err := kind.start(ctx, server.addr)
-	if err != nil {
-		return r, err
-	}
-	r.times, err = l.restart(ctx, server, n)
-	var endErr error
-	r.load, endErr = end()
-	if err := errors.Join(err, endErr); err != nil {
-		return r, fmt.Errorf("%w: %s", err, server.said())
-	}
-	after, err := opened()
-	if err != nil {
-		return r, err
-	}
-	r.opened = after - before
 	return r, server.end(ctx)
 }
 
