@@ -46,8 +46,8 @@ func takeBalance(ctx context.Context, l *lab, p plan) (*table, error) {
 		title: fmt.Sprintf("%d workers, one request per connection: the processor time of each", balanceWorkers),
 		head:  []string{"", "least", "most", "most/least", "requests/s"},
 	}
-	if !haveWrk() {
-		t.note(wrkMissing)
+	if !have("wrk") {
+		t.note("%s", missing("wrk"))
 		return t, nil
 	}
 	d := max(p.load*10, 10*time.Second)

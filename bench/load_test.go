@@ -3,10 +3,12 @@ package main
 import (
 	"context"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"sync/atomic"
 	"testing"
+	"time"
 )
 
 func TestParseWrk(t *testing.T) {
@@ -15,6 +17,11 @@ func TestParseWrk(t *testing.T) {
   Thread Stats   Avg      Stdev     Max   +/- Stdev
     Latency   303.93us  245.06us   5.28ms   86.57%
     Req/Sec    51.92k     3.19k   58.28k    67.74%
+  Latency Distribution
+     50%  303.00us
+     75%  400.00us
+     90%  900.00us
+     99%    1.23ms
   160093 requests in 3.10s, 18.93MB read
 `
 	const rate = `Requests/sec:  51644.21
@@ -24,9 +31,9 @@ Transfer/sec:      6.11MB
 		report string
 		want   load
 	}{
-		{quiet + rate, load{requests: 160093, perSecond: 51644.21}},
-		{quiet + "  Socket errors: connect 1, read 20, write 300, timeout 4000\n" + rate, load{requests: 160093, lost: 4321, perSecond: 51644.21}},
-		{quiet + "  Non-2xx or 3xx responses: 7\n" + rate, load{requests: 160093, lost: 7, perSecond: 51644.21}},
+		{quiet + rate, load{requests: 160093, perSecond: 51644.21, p99: 1230 * time.Microsecond}},
+		{quiet + "  Socket errors: connect 1, read 20, write 300, timeout 4000\n" + rate, load{requests: 160093, lost: 4321, perSecond: 51644.21, p99: 1230 * time.Microsecond}},
+		{quiet + "  Non-2xx or 3xx responses: 7\n" + rate, load{requests: 160093, lost: 7, perSecond: 51644.21, p99: 1230 * time.Microsecond}},
 	} {
 		if got, err := parseWrk(c.report); err != nil || got != c.want {
 			t.Errorf("got %+v, %v; want %+v of:\n%s", got, err, c.want, c.report)
@@ -60,7 +67,11 @@ func TestPostCountsEveryLoss(t *testing.T) {
 		_, _ = io.WriteString(w, quickBody)
 	}))
 	defer s.Close()
-	got := post(ctx, s.Listener.Addr().String(), 8)
+	var posters []*poster
+	for range 8 {
+		posters = append(posters, newPoster(s.URL, nil))
+	}
+	got := post(ctx, posters, 1)
 	if int64(got.lost) != dropped.Load() || int64(got.requests+got.lost) != sent.Load() || sent.Load() < enough {
 		t.Errorf("counted %d answered and %d lost, but %d were sent and %d of them dropped",
 			got.requests, got.lost, sent.Load(), dropped.Load())
@@ -78,9 +89,61 @@ func TestPostWantsTheWholeAnswer(t *testing.T) {
 			w.WriteHeader(c.code)
 			_, _ = io.WriteString(w, c.body)
 		}))
-		if err := postOnce(s.Client(), s.Listener.Addr().String()); (err == nil) != c.good {
+		if err := newPoster(s.URL, nil).once(); (err == nil) != c.good {
 			t.Errorf("%d %q: error %v", c.code, c.body, err)
 		}
 		s.Close()
+	}
+}
+
+// TestPostOverHTTP2SendsTheUnbegunAgain has a server tell each connection to go
+// after some requests, and lose none that it has begun.
+func TestPostOverHTTP2SendsTheUnbegunAgain(t *testing.T) {
+	const enough = 400
+	ctx, cancel := context.WithCancel(t.Context())
+	var begun, lost atomic.Int64
+	s := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body)
+		n := begun.Add(1)
+		if n == enough {
+			cancel()
+		}
+		switch {
+		case n%20 == 0:
+			w.Header().Set("Connection", "close") // GOAWAY
+		case n%33 == 0:
+			lost.Add(1)
+			panic(http.ErrAbortHandler)
+		}
+		_, _ = io.WriteString(w, quickBody)
+	}))
+	s.Config.Protocols = new(http.Protocols)
+	s.Config.Protocols.SetUnencryptedHTTP2(true)
+	s.Start()
+	defer s.Close()
+	got := post(ctx, []*poster{newPoster(s.URL, s.Config.Protocols)}, 4)
+	if int64(got.lost) != lost.Load() || int64(got.requests+got.lost) != begun.Load() || begun.Load() < enough {
+		t.Errorf("counted %d answered and %d lost, but %d were begun and %d of them dropped",
+			got.requests, got.lost, begun.Load(), lost.Load())
+	}
+}
+
+// TestExchangeWantsTheConnection has a server close what it is to keep.
+func TestExchangeWantsTheConnection(t *testing.T) {
+	s := httptest.NewServer(http.HandlerFunc(answer))
+	defer s.Close()
+	c, err := net.Dial("tcp", s.Listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	for range 2 {
+		if err := exchange(c); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s.CloseClientConnections()
+	if failures := each([]net.Conn{c, c}, func(c *net.Conn) error { return exchange(*c) }); len(failures) != 2 {
+		t.Errorf("failures: %v, want 2", failures)
 	}
 }

@@ -74,20 +74,22 @@ type figure struct {
 
 func figures() []figure {
 	return []figure{
-		{"stop", takeStop}, {"idle", takeIdle}, {"rate", takeRate}, {"roll", takeRoll}, {"long", takeLong},
+		{"stop", takeStop}, {"idle", takeIdle}, {"rate", takeRate}, {"roll", takeRoll},
+		{"h2", takeH2}, {"h2load", takeH2load}, {"herd", takeHerd}, {"stock", takeStock}, {"long", takeLong},
 		{"respawn", takeRespawn}, {"footprint", takeFootprint}, {"crowd", takeCrowd}, {"balance", takeBalance},
 	}
 }
 
 // A plan is what to measure and how often.
 type plan struct {
-	runs  int           // of each stop
-	pairs int           // of load with and without the package
-	load  time.Duration // how long each of their turns is
-	rolls int           // of four workers, under each kind of load
-	long  int           // of them without load, one after the other
-	only  []string
-	write bool
+	runs   int           // of each stop
+	pairs  int           // of load with and without the package
+	load   time.Duration // how long each of their turns is
+	rolls  int           // of four workers, under each kind of load
+	steady time.Duration // of each kind of load without rolls, before
+	long   int           // of them without load, one after the other
+	only   []string
+	write  bool
 }
 
 func parsePlan(args []string) (plan, error) {
@@ -101,7 +103,8 @@ func parsePlan(args []string) (plan, error) {
 	f.IntVar(&p.runs, "runs", 15, "stops of each kind")
 	f.IntVar(&p.pairs, "pairs", 10, "pairs of servers under load, with and without the package")
 	f.DurationVar(&p.load, "load", time.Second, "length of each of their turns, whole seconds")
-	f.IntVar(&p.rolls, "rolls", 50, "rolling restarts under each kind of load")
+	f.IntVar(&p.rolls, "rolls", 200, "rolling restarts under each kind of load")
+	f.DurationVar(&p.steady, "steady", 5*time.Second, "each kind of load without them, before")
 	f.IntVar(&p.long, "long", 1000, "rolling restarts without load, in one supervisor")
 	only := f.String("only", all, "figures to take")
 	f.BoolVar(&p.write, "write", false, "put the figures into README.md of the current directory")
@@ -119,6 +122,8 @@ func parsePlan(args []string) (plan, error) {
 		return plan{}, fmt.Errorf("unexpected argument %q", f.Arg(0))
 	case p.runs < 1 || p.pairs < 1 || p.rolls < 1:
 		return plan{}, errors.New("runs, pairs and rolls must be at least 1")
+	case p.steady <= 0:
+		return plan{}, errors.New("steady must be more than nothing")
 	case p.long < longPoints:
 		return plan{}, fmt.Errorf("long must be at least %d", longPoints)
 	case p.load < time.Second || p.load%time.Second != 0:

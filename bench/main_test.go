@@ -53,13 +53,25 @@ func TestFigures(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer l.close()
-	p := plan{runs: 1, pairs: 1, load: time.Second, rolls: 1, long: longPoints}
-	rows := map[string]int{"stop": 3, "idle": 4, "rate": 2, "roll": 3, "long": longPoints + 1, "respawn": 1, "footprint": 2, "crowd": 3, "balance": 2}
+	p := plan{runs: 1, pairs: 1, load: time.Second, rolls: 1, steady: 100 * time.Millisecond, long: longPoints}
+	rows := map[string]int{
+		"stop": 3, "idle": 4, "rate": 2, "roll": 6, "h2": 2, "h2load": 2, "herd": 1, "stock": 6, "long": longPoints + 1,
+		"respawn": 1, "footprint": 2, "crowd": 3, "balance": 2,
+	}
 	if _, ok := l.gunicorn(2); ok {
 		rows["stop"]++
 	}
-	if !haveWrk() {
-		rows["rate"], rows["roll"], rows["balance"] = 0, 1, 0
+	if !have("wrk") {
+		rows["rate"], rows["balance"] = 0, 0
+	}
+	if !have("h2load") {
+		rows["h2load"] = 0
+	}
+	for _, kind := range l.pressures() {
+		if kind.needs != "" && !have(kind.needs) {
+			rows["roll"]--
+			rows["stock"]--
+		}
 	}
 	for _, f := range figures() {
 		t.Run(f.name, func(t *testing.T) {

@@ -50,8 +50,8 @@ func takeRate(ctx context.Context, l *lab, p plan) (*table, error) {
 		title: "A trivial handler on one processor, under load",
 		head:  []string{"", "requests/s", "processor time per request", "allocations per request"},
 	}
-	if !haveWrk() {
-		t.note(wrkMissing)
+	if !have("wrk") {
+		t.note("%s", missing("wrk"))
 		return t, nil
 	}
 	subjects := [2]subject{l.bare(), l.packaged()}

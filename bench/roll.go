@@ -2,105 +2,109 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os/exec"
+	"strconv"
 	"time"
 )
 
 const (
 	rollWorkers = 4
-	wrkConns    = 64
-	postClients = 32
+	rollTarget  = 1.5 // times the steady 99th percentile
 	// rollsLimit bounds the rolls under one kind of load.
 	rollsLimit = 15 * time.Minute
 )
 
-// A pressure is a kind of load: it starts and returns how to end it, and to
-// learn what the clients saw.
-type pressure struct {
-	name  string
-	start func(ctx context.Context, addr string) (end func() (load, error), err error)
+// A rolling is what rolling restarts did under one kind of load.
+type rolling struct {
+	steady measured // without them, before
+	measured
+	times []time.Duration
 }
 
-func pressures() []pressure {
-	list := []pressure{{
-		fmt.Sprintf("Go client, %d connections, POSTs with pauses of 0-300 µs, never sent twice", postClients),
-		func(ctx context.Context, addr string) (func() (load, error), error) {
-			ctx, cancel := context.WithCancel(ctx)
-			done := make(chan load, 1)
-			go func() { done <- post(ctx, addr, postClients) }()
-			return func() (load, error) { cancel(); return <-done, nil }, nil
-		},
-	}}
-	if haveWrk() {
-		list = append([]pressure{
-			{fmt.Sprintf("wrk, %d connections, keep-alive", wrkConns), wrkUntil()},
-			{fmt.Sprintf("wrk, %d connections, `Connection: close`", wrkConns), wrkUntil("Connection: close")},
-		}, list...)
-	}
-	return list
-}
-
-func wrkUntil(headers ...string) func(context.Context, string) (func() (load, error), error) {
-	return func(ctx context.Context, addr string) (func() (load, error), error) {
-		w, err := startWrk(ctx, addr, wrkConns, rollsLimit, headers...)
-		if err != nil {
-			return nil, err
-		}
-		return func() (load, error) {
-			stopErr := w.stop()
-			got, err := w.wait()
-			return got, errors.Join(stopErr, err)
-		}, nil
-	}
+// A measured load is one with the connections that were opened for it, by
+// anybody.
+type measured struct {
+	load
+	opened int
 }
 
 // takeRoll counts what rolling restarts lose.
 func takeRoll(ctx context.Context, l *lab, p plan) (*table, error) {
-	t := &table{
-		title: fmt.Sprintf("%d rolling restarts of %d workers, under load", p.rolls, rollWorkers),
-		head:  []string{"", "lost", "lost per roll", "answered", "median time of a roll"},
-	}
-	for _, kind := range pressures() {
-		got, times, err := l.rolls(ctx, kind, p.rolls)
-		if err != nil {
-			return nil, fmt.Errorf("%s: %w", kind.name, err)
-		}
-		t.add(kind.name, fmt.Sprint(got.lost), fmt.Sprintf("%.2f", float64(got.lost)/float64(p.rolls)),
-			fmt.Sprint(got.requests), millis(median(times)))
-	}
-	if !haveWrk() {
-		t.note(wrkMissing)
+	t, err := l.rollTable(ctx, p, fmt.Sprintf("%d rolling restarts of %d workers, under load", p.rolls, rollWorkers), l.pressures())
+	if err != nil {
+		return nil, err
 	}
 	t.note("`lastcall restart`, one after the other without a pause. Lost is every request without a whole, good answer: refused, reset, cut off, or sent into a connection that was closed under it.")
+	t.note("Opened are TCP connections, by TcpPassiveOpens of /proc/net/snmp: by a client that keeps them as many without rolls as with them, however long it goes on; wrk makes one more to see who is there.")
 	return t, nil
 }
 
-// rolls restarts a server of its own n times under one kind of load.
-func (l *lab) rolls(ctx context.Context, kind pressure, n int) (load, []time.Duration, error) {
+// rollTable has a row for each kind of load that this machine can make.
+func (l *lab) rollTable(ctx context.Context, p plan, title string, kinds []pressure) (*table, error) {
+	t := &table{
+		title: title,
+		head:  []string{"", "lost", "answered", "opened steady", "opened rolling", "median time of a roll", "p99 steady", "p99 rolling", "ratio"},
+	}
+	absent := map[string]bool{}
+	worst := 0.0
+	for _, kind := range kinds {
+		if kind.needs != "" && !have(kind.needs) {
+			if !absent[kind.needs] {
+				t.note("%s", missing(kind.needs))
+			}
+			absent[kind.needs] = true
+			continue
+		}
+		got, err := l.roll(ctx, l.supervised(rollWorkers, kind.serve...), kind, p.steady, p.rolls)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", kind.name, err)
+		}
+		ratio := float64(got.p99) / float64(got.steady.p99)
+		worst = max(worst, ratio)
+		t.add(kind.name, strconv.Itoa(got.lost), strconv.Itoa(got.requests), strconv.Itoa(got.steady.opened), strconv.Itoa(got.opened),
+			millis(median(got.times)), millis(got.steady.p99), millis(got.p99), fmt.Sprintf("%.2f", ratio))
+	}
+	t.note("p99 is the 99th percentile of the time a client waits for an answer, by its own account: of the same client and server without rolls, for %v before, and during them. Target for the ratio: at most %.1f: %s.", p.steady, rollTarget, verdict(worst <= rollTarget))
+	return t, nil
+}
+
+// roll restarts a server of its own n times under one kind of load.
+func (l *lab) roll(ctx context.Context, s subject, kind pressure, steady time.Duration, n int) (r rolling, err error) {
 	ctx, cancel := context.WithTimeout(ctx, rollsLimit)
 	defer cancel()
-	server, err := l.supervised(rollWorkers).start(ctx)
+	server, err := s.start(ctx)
 	if err != nil {
-		return load{}, nil, err
+		return r, err
 	}
 	defer server.close()
-	end, err := kind.start(ctx, server.addr)
-	if err != nil {
-		return load{}, nil, err
-	}
-	var times []time.Duration
-	for range n {
-		began := time.Now()
-		if _, err = output(exec.CommandContext(ctx, l.lastcall, "restart", "--socket", server.socket)); err != nil {
-			break
+	if steady > 0 {
+		r.steady, err = kind.during(ctx, server, func() error { return pause(ctx, steady) })
+		if err != nil {
+			return r, fmt.Errorf("steady: %w", err)
 		}
-		times = append(times, time.Since(began))
 	}
-	got, endErr := end()
-	if err := errors.Join(err, endErr); err != nil {
-		return load{}, nil, fmt.Errorf("%w: %s", err, server.said())
+	r.measured, err = kind.during(ctx, server, func() error {
+		r.times, err = l.restart(ctx, server, n)
+		return err
+	})
+	if err != nil {
+		return r, err
 	}
-	return got, times, server.end(ctx)
+	return r, server.end(ctx)
+}
+
+// restart has a server restarted n times and returns how long each took.
+func (l *lab) restart(ctx context.Context, server *tree, n int) (times []time.Duration, err error) {
+	for range n {
+		took, err := timed(func() error {
+			_, err := output(exec.CommandContext(ctx, l.lastcall, "restart", "--socket", server.socket))
+			return err
+		})
+		if err != nil {
+			return times, err
+		}
+		times = append(times, took)
+	}
+	return times, nil
 }

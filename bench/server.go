@@ -2,12 +2,16 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
 	"flag"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
+	"os"
 	"os/signal"
 	"runtime"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -28,13 +32,40 @@ func serve(args []string) error {
 	f := flag.NewFlagSet(serveRole, flag.ContinueOnError)
 	addr := f.String("addr", "", "where to listen without a supervisor")
 	bare := f.Bool("bare", false, "without package lastcall")
+	secure := f.Bool("tls", false, "with TLS, and so with HTTP/2")
+	h2c := f.Bool("h2c", false, "with HTTP/2 without TLS")
+	count := f.Bool("count", false, "say in the end how many requests were begun")
 	if err := f.Parse(args); err != nil {
 		return err
 	}
-	if *bare {
-		return serveBare(*addr, http.HandlerFunc(answer))
+	srv := &http.Server{Addr: *addr, Handler: http.HandlerFunc(answer)}
+	if *secure {
+		own, err := ownCertificate()
+		if err != nil {
+			return err
+		}
+		srv.TLSConfig = &tls.Config{Certificates: []tls.Certificate{own}}
 	}
-	return lastcall.ListenAndServe(*addr, http.HandlerFunc(answer))
+	if *count {
+		var begun atomic.Int64
+		srv.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			begun.Add(1)
+			answer(w, r)
+		})
+		defer func() { fmt.Println("begun", begun.Load()) }()
+	}
+	if *h2c {
+		srv.Protocols = new(http.Protocols)
+		srv.Protocols.SetUnencryptedHTTP2(true)
+	}
+	switch {
+	case *bare:
+		return serveBare(srv)
+	case *secure || *h2c:
+		return new(lastcall.Worker).Serve(context.Background(), lastcall.Server{HTTP: srv})
+	default:
+		return lastcall.ListenAndServe(*addr, srv.Handler)
+	}
 }
 
 // answer is a plain function: a mux would add to both sides of every
@@ -59,13 +90,21 @@ func answer(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// serveBare is a graceful server as net/http's documentation has it.
-func serveBare(addr string, h http.Handler) error {
+// serveBare is a graceful server as net/http's documentation has it, on the
+// socket that it inherits if there is one.
+func serveBare(srv *http.Server) error {
 	told, cancel := signal.NotifyContext(context.Background(), syscall.SIGTERM)
 	defer cancel()
-	srv := &http.Server{Addr: addr, Handler: h}
+	open := func() (net.Listener, error) { return net.Listen("tcp", srv.Addr) }
+	if os.Getenv("LISTEN_FDS") != "" {
+		open = func() (net.Listener, error) { return net.FileListener(os.NewFile(3, "inherited")) }
+	}
+	listener, err := open()
+	if err != nil {
+		return err
+	}
 	failed := make(chan error, 1)
-	go func() { failed <- srv.ListenAndServe() }()
+	go func() { failed <- srv.Serve(listener) }()
 	select {
 	case err := <-failed:
 		return err

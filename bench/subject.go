@@ -46,7 +46,8 @@ func answers(addr string) func(context.Context) bool {
 	}
 }
 
-func (l *lab) supervised(workers int) subject {
+// supervised is that many workers, with more arguments if there are any.
+func (l *lab) supervised(workers int, more ...string) subject {
 	name := fmt.Sprintf("`lastcall run`, %d workers", workers)
 	return subject{name, func(ctx context.Context, env ...string) (*tree, error) {
 		addr, err := freeAddr()
@@ -58,6 +59,7 @@ func (l *lab) supervised(workers int) subject {
 			l.lastcall, "run", "--workers", strconv.Itoa(workers), "--listen", addr, "--socket", socket,
 			"--", l.server, serveRole, "-addr", addr,
 		}
+		args = append(args, more...)
 		t, err := l.start(ctx, 1+workers, env, args, addr, func(ctx context.Context) bool { return l.running(ctx, socket) })
 		if err == nil {
 			t.socket = socket

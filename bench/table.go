@@ -61,6 +61,15 @@ func median[T time.Duration | float64](values []T) T {
 	return (s[m-1] + s[m]) / 2
 }
 
+// percentile is the least value that p of a hundred do not exceed; 0 of none.
+func percentile(values []time.Duration, p int) time.Duration {
+	if len(values) == 0 {
+		return 0
+	}
+	s := slices.Sorted(slices.Values(values))
+	return s[(len(s)*p+99)/100-1]
+}
+
 // medianOf is the median of what of tells of each.
 func medianOf[T any](all []T, of func(*T) float64) float64 {
 	values := make([]float64, len(all))

@@ -23,6 +23,21 @@ func TestMedian(t *testing.T) {
 	}
 }
 
+func TestPercentile(t *testing.T) {
+	var hundred []time.Duration
+	for i := range 100 {
+		hundred = append(hundred, time.Duration(100-i))
+	}
+	for _, c := range []struct {
+		values []time.Duration
+		want   time.Duration
+	}{{nil, 0}, {[]time.Duration{7}, 7}, {hundred, 99}, {append(hundred, 200), 100}} {
+		if got := percentile(c.values, 99); got != c.want {
+			t.Errorf("of %d values: %v, want %v", len(c.values), got, c.want)
+		}
+	}
+}
+
 func TestTable(t *testing.T) {
 	tab := &table{title: "Title", head: []string{"", "median", "least", "most"}}
 	tab.add(append([]string{"this"}, spread([]time.Duration{3 * time.Millisecond, 1540 * time.Microsecond, 9 * time.Millisecond})...)...)
