@@ -114,6 +114,8 @@ unwind_timeout = "1ms"
 fresh_grace = "2ms"
 expendable_grace = "3ms"
 stall_timeout = "4ms"
+lame_duck = "5s"
+lame_duck_quiet = "1s"
 max_restarts = 0
 restart_window = "1h30m"
 max_surge = 0
@@ -167,6 +169,7 @@ func TestEveryKey(t *testing.T) {
 		StopSignal: syscall.SIGQUIT, StopCommand: []string{dir + "/other/special", ""}, StopTimeout: 3 * time.Second,
 		Drain: wire.WaitCritical, DrainTimeout: 5 * time.Minute,
 		UnwindTimeout: time.Millisecond, FreshGrace: 2 * time.Millisecond, ExpendableGrace: 3 * time.Millisecond, StallTimeout: 4 * time.Millisecond,
+		LameDuck: 5 * time.Second, LameDuckQuiet: time.Second,
 		Balance: "shared", Restart: "on-failure", RestartWindow: 90 * time.Minute, MaxDraining: 3,
 		MaxRequests: 10, MaxRequestsJitter: 11, MaxAge: 12 * time.Hour, MaxAgeJitter: 13 * time.Minute,
 		MaxMemory: 1_500_000_000, MaxMemoryJitter: 15_000_000, Watchdog: 14 * time.Second,
@@ -178,9 +181,9 @@ func TestEveryKey(t *testing.T) {
 	want := supervisor.Config{
 		Name: "siege", PIDFile: "siege.pid", Socket: "/run/siege.sock", Log: "siege.log",
 		Listeners: []supervisor.Listener{
-			{Name: "web", Address: sock.Address{Network: "tcp", Address: "127.0.0.1:8080"}, Where: "lastcall.toml:48"},
-			{Name: "admin", Address: sock.Address{Network: "unix", Address: "/run/admin.sock"}, Mode: 0o660, Where: "lastcall.toml:49"},
-			{Name: "multi", Address: sock.Address{Network: "tcp", Address: "[::1]:81"}, MPTCP: true, Where: "lastcall.toml:50"},
+			{Name: "web", Address: sock.Address{Network: "tcp", Address: "127.0.0.1:8080"}, Where: "lastcall.toml:51"},
+			{Name: "admin", Address: sock.Address{Network: "unix", Address: "/run/admin.sock"}, Mode: 0o660, Where: "lastcall.toml:52"},
+			{Name: "multi", Address: sock.Address{Network: "tcp", Address: "[::1]:81"}, MPTCP: true, Where: "lastcall.toml:53"},
 			{Name: "web-2", Address: sock.Address{Network: "unix", Address: "./own.sock"}, Where: "lastcall.toml:10"},
 			{Name: "web-3", Address: sock.Address{Network: "tcp", Address: ":0"}, Where: "lastcall.toml:10"},
 			{Name: "web-4", Address: sock.Address{Network: "tcp", Address: "127.0.0.1:0"}, Where: "lastcall.toml:10"},

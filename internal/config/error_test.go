@@ -66,7 +66,7 @@ func TestMistakesInValues(t *testing.T) {
 	checkMistakes(t, []mistake{
 		{web + "wokers = 4\n", `lastcall.toml:3: program.web: unknown key "wokers"; did you mean "workers"?`},
 		{web + "pidfile = 'x'\n", `lastcall.toml:3: program.web: unknown key "pidfile"; it belongs at the top of the file, before the first [table]`},
-		{web + "zzzzzzzzzzzzz = 4\n", `lastcall.toml:3: program.web: unknown key "zzzzzzzzzzzzz"; known: command, workers, listen, balance, depends_on, env, dir, user, ready, ready_timeout, min_uptime, gate, stop_signal, stop_command, stop_timeout, drain, drain_timeout, unwind_timeout, fresh_grace, expendable_grace, stall_timeout, restart, max_restarts, restart_window, max_surge, max_draining, max_requests, max_requests_jitter, max_age, max_age_jitter, max_memory, max_memory_jitter, watchdog`},
+		{web + "zzzzzzzzzzzzz = 4\n", `lastcall.toml:3: program.web: unknown key "zzzzzzzzzzzzz"; known: command, workers, listen, balance, depends_on, env, dir, user, ready, ready_timeout, min_uptime, gate, stop_signal, stop_command, stop_timeout, drain, drain_timeout, unwind_timeout, fresh_grace, expendable_grace, stall_timeout, lame_duck, lame_duck_quiet, restart, max_restarts, restart_window, max_surge, max_draining, max_requests, max_requests_jitter, max_age, max_age_jitter, max_memory, max_memory_jitter, watchdog`},
 		{web + "workers = '4'\n", `lastcall.toml:3: program.web.workers: must be a number, not a string; write workers = 4`},
 		{web + "workers = -1\n", `lastcall.toml:3: program.web.workers: is negative: -1; write 0 or more; 0 is one for each CPU`},
 		{web + "workers = 4.5\n", `lastcall.toml:3: program.web.workers: must be a number, not a number with a fraction; write workers = 4`},
@@ -359,4 +359,11 @@ func TestNoSecretInErrors(t *testing.T) {
 			t.Errorf("%q: %v", file, err)
 		}
 	}
+}
+
+func TestMistakesInLameDucks(t *testing.T) {
+	checkMistakes(t, []mistake{
+		{web + "listen = ':0'\nlame_duck_quiet = '1s'\n", `lastcall.toml:4: program.web.lame_duck_quiet: ends early what there is not; add lame_duck, or take it out`},
+		{web + "lame_duck = '1s'\n", `lastcall.toml:3: program.web.lame_duck: is about clients, and web has no listeners; add listen, or take it out`},
+	})
 }

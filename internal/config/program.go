@@ -77,6 +77,8 @@ func (d *draft) keys() []key {
 		{"fresh_grace", duration(&p.FreshGrace, own)},
 		{"expendable_grace", duration(&p.ExpendableGrace, own)},
 		{"stall_timeout", duration(&p.StallTimeout, own)},
+		{"lame_duck", duration(&p.LameDuck, "")},
+		{"lame_duck_quiet", duration(&p.LameDuckQuiet, "")},
 		{"restart", choice(&p.Restart, "always", "on-failure", "never")},
 		{"max_restarts", count(&p.MaxRestarts, "")},
 		{"restart_window", duration(&p.RestartWindow, "leave it out for 1m")},

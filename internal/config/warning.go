@@ -83,7 +83,7 @@ func longestStop(programs []supervisor.Program) (time.Duration, string) {
 			return s
 		}
 		p := byName[name]
-		takes := p.DrainTimeout
+		takes := p.LameDuck + p.DrainTimeout
 		if len(p.StopCommand) > 0 {
 			takes += p.StopTimeout
 		}

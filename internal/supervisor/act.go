@@ -33,6 +33,8 @@ func (s *Supervisor) act(a pool.Action) {
 		l.askedFor(time.Until(s.core.LifeDeadline(a.ID))) // after a shut gate it is not the drain's
 		l.endGate()
 		l.signal(l.program.StopSignal)
+	case pool.Lame:
+		s.lame(s.lives[a.ID])
 	case pool.Cut:
 		s.send(s.lives[a.ID], wire.Message{Cut: &wire.CutOrder{}})
 	case pool.Quit:
@@ -78,6 +80,15 @@ func (s *Supervisor) ask(a pool.Ask) {
 	l := s.lives[a.ID]
 	l.askedFor(a.Timeout)
 	s.send(l, l.program.drain(a))
+}
+
+// lame tells a life to serve on as a lame duck. One that cannot be told serves on
+// as it is.
+func (s *Supervisor) lame(l *life) {
+	s.log.Info("lame duck: still serving, not ready any more", "worker", l.id.Worker(), "life", l.id.Life, "for", l.program.LameDuck)
+	if err := l.channel.Send(wire.Message{Lame: &wire.Lame{Quiet: l.program.LameDuckQuiet}}); err != nil {
+		s.log.Warn("channel", "worker", l.id.Worker(), "life", l.id.Life, "err", err)
+	}
 }
 
 // drain is the message that asks a life of the program to drain.

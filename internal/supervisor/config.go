@@ -58,6 +58,9 @@ type Program struct {
 	StopCommand []string      // asked first, before StopSignal
 	StopTimeout time.Duration // from StopCommand to StopSignal
 
+	LameDuck      time.Duration // on a stop, serves on for so long before its listeners close
+	LameDuckQuiet time.Duration // ends that early, when no request has come for so long; 0: never
+
 	Drain           wire.Policy
 	DrainTimeout    time.Duration
 	UnwindTimeout   time.Duration // 0: the worker's own

@@ -44,6 +44,8 @@ func (s *Supervisor) heard(l *life, m wire.Message) {
 		s.step(pool.Closed{ID: l.id, Listeners: l.closedListeners(s, m.Closed.Listeners)})
 	case m.Worn != nil:
 		s.step(pool.Worn{ID: l.id, Why: fmt.Sprintf("max_requests: has served %d", m.Worn.Served)})
+	case m.Quiet != nil:
+		s.step(pool.Quiet{ID: l.id})
 	case m.Inflight != nil:
 		l.listed(*m.Inflight)
 	case m.Lost != nil:

@@ -351,7 +351,7 @@ func (s *Supervisor) corePrograms() []pool.Program {
 			ReadyTimeout: p.ReadyTimeout, DrainTimeout: p.DrainTimeout, UnwindTimeout: p.unwind(), StopTimeout: p.StopTimeout,
 			Restart: pool.RestartPolicy(p.Restart), MaxRestarts: p.MaxRestarts, RestartWindow: p.RestartWindow,
 			MinUptime: p.Proven, MaxSurge: p.MaxSurge, MaxDraining: p.MaxDraining,
-			MaxAge: p.MaxAge, MaxAgeJitter: p.MaxAgeJitter, Watchdog: p.Watchdog,
+			MaxAge: p.MaxAge, MaxAgeJitter: p.MaxAgeJitter, Watchdog: p.Watchdog, LameDuck: p.LameDuck,
 		}
 	}
 	return out
