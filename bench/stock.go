@@ -21,11 +21,11 @@ func takeStock(ctx context.Context, l *lab, p plan) (*table, error) {
 		}
 		row := []string{kind.name}
 		for _, s := range subjects {
-			got, err := l.roll(ctx, s, kind, 0, rolls)
+			got, err := l.roll(ctx, s, kind, plan{rolls: rolls})
 			if err != nil {
 				return nil, fmt.Errorf("%s: %w", kind.name, err)
 			}
-			row = append(row, fmt.Sprintf("%.1f of %.0f", float64(got.lost)/float64(rolls), float64(got.lost+got.requests)/float64(rolls)))
+			row = append(row, fmt.Sprintf("%.1f of %.0f", float64(got.lost())/float64(rolls), float64(got.lost()+got.answered())/float64(rolls)))
 		}
 		t.add(row...)
 	}

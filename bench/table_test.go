@@ -1,9 +1,6 @@
 package main
 
 import (
-	"os"
-	"path/filepath"
-	"strings"
 	"testing"
 	"time"
 )
@@ -55,53 +52,5 @@ And more.
 `
 	if got := tab.String(); got != want {
 		t.Errorf("got:\n%s\nwant:\n%s", got, want)
-	}
-}
-
-func TestWriteFigures(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "README.md")
-	write := func(text string) {
-		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	read := func() string {
-		b, err := os.ReadFile(path)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return string(b)
-	}
-	write("head\n" + figuresBegin + "old\n" + figuresEnd + "tail\n")
-	want := "head\n" + figuresBegin + "\nnew\n\n" + figuresEnd + "tail\n"
-	for range 2 { // the second time changes nothing
-		if err := writeFigures(path, "new\n"); err != nil {
-			t.Fatal(err)
-		}
-		if got := read(); got != want {
-			t.Errorf("got %q, want %q", got, want)
-		}
-	}
-	for _, text := range []string{"none\n", figuresBegin + "no end\n", "no begin\n" + figuresEnd} {
-		write(text)
-		if err := writeFigures(path, "new\n"); err == nil {
-			t.Errorf("%q: no error", text)
-		}
-		if got := read(); got != text {
-			t.Errorf("%q: changed to %q", text, got)
-		}
-	}
-}
-
-// TestReadmeTakesFigures keeps the place for them in our own.
-func TestReadmeTakesFigures(t *testing.T) {
-	b, err := os.ReadFile("README.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, mark := range []string{figuresBegin, figuresEnd} {
-		if n := strings.Count(string(b), mark); n != 1 {
-			t.Errorf("README.md has the line %q %d times", mark, n)
-		}
 	}
 }
