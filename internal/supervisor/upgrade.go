@@ -327,7 +327,7 @@ func (s *Supervisor) exec(file *os.File) error {
 		}
 	}
 	env := append(without(os.Environ(), StateVariable), fmt.Sprintf("%s=%d", StateVariable, raw(file)))
-	for first := true; first || len(s.signals) > 0; first = false {
+	for first := true; first || s.signalsWait(); first = false {
 		if err := s.writeState(file); err != nil {
 			return err
 		}
@@ -337,6 +337,18 @@ func (s *Supervisor) exec(file *os.File) error {
 		defer signal.Notify(s.signals, syscall.SIGHUP)
 	}
 	return fmt.Errorf("upgrade: execute %s: %w", s.executable, s.system.exec(s.executable, os.Args, env))
+}
+
+// signalsWait tells whether signals do, those too that the runtime has taken and
+// not yet brought to their channel, which it does aside: signal.Stop waits for
+// them.
+func (s *Supervisor) signalsWait() bool {
+	if !s.options.LeaveSignals {
+		none := make(chan os.Signal, 1)
+		signal.Notify(none, syscall.SIGUSR1)
+		signal.Stop(none)
+	}
+	return len(s.signals) > 0
 }
 
 // thaw goes on where parkReaders and handOver have stopped, however far they
