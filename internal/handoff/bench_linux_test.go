@@ -101,8 +101,8 @@ func used() time.Duration {
 
 func BenchmarkMessage(b *testing.B) {
 	for _, m := range []message{
-		{Op: opOffer, ID: 1234, Ticket: &Ticket{Listener: "web", Method: "GET", Idle: 123456789}, Marks: &marks{In: 123456, Out: 1234567}},
-		{Op: opCommit, ID: 1234},
+		{Op: opOffer, IDs: []uint64{1234}, Ticket: &Ticket{Listener: "web", Method: "GET", Idle: 123456789}, Marks: &marks{In: 123456, Out: 1234567}},
+		{Op: opCommit, IDs: []uint64{1234, 1235, 1236, 1237}},
 	} {
 		b.Run(string(m.Op), func(b *testing.B) {
 			for b.Loop() {

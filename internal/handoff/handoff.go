@@ -12,6 +12,11 @@
 //	ABORT(id)             --->  before COMMIT: closed without a read
 //	                      <---  NACK(id)
 //
+// An OFFER is one connection's. All other messages may be about several: each
+// side reads what there is to read before it answers, and then says all of a
+// kind at once, so that many moves share the price of a message. One that is
+// about several is as many that came one after the other.
+//
 // The sender keeps its own descriptor until DONE. So at every step, whoever is
 // killed, stopped or short of descriptors, exactly one side goes on with the
 // connection, and knows it:
@@ -27,8 +32,8 @@
 //
 // Rejected: handing over without COMMIT, where a receiver that dies with a full
 // queue takes connections with it that nobody has looked at; and many
-// connections a message, of which the kernel silently drops what exceeds the
-// receiver's limit on descriptors.
+// descriptors a message, of which the kernel silently drops what exceeds the
+// receiver's limit.
 package handoff
 
 import (

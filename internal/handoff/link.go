@@ -1,18 +1,21 @@
 package handoff
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"os"
+	"slices"
 	"sync"
 	"syscall"
 	"time"
 )
 
 // A link is one end of a pair. Nothing that is sent on it waits, so that it
-// may be done under a lock: what the kernel has no room for is kept, in order,
-// and sent when there is some. Any goroutine may send; one receives.
+// may be done under a lock: what the kernel has no room for is kept, and sent
+// when there is some. Any goroutine may send; one receives.
 type link struct {
 	conn *net.UnixConn
 	raw  syscall.RawConn
@@ -20,7 +23,8 @@ type link struct {
 	oob  []byte
 
 	mu       sync.Mutex
-	unsent   [][]byte      // in order; while there is any, a flush is under way
+	unsent   []message     // while there is any, it is held back or a flush is under way
+	holding  bool          // what is sent waits for more of its kind
 	sealed   bool          // no offer goes out any more
 	closing  bool          // the last to flush closes
 	flushing bool          // a goroutine waits for room
@@ -53,18 +57,44 @@ func openLink(fd int) (*link, error) {
 	return &link{conn: u, raw: raw, buf: make([]byte, maxMessage+1), oob: make([]byte, syscall.CmsgSpace(4)), closed: make(chan struct{})}, nil
 }
 
-// send sends a message, now or when there is room. That the peer is gone is
-// for receive to say.
-func (l *link) send(m message) {
-	b, err := encode(m)
-	if err != nil { // only an offer can be too large
-		panic(err)
-	}
+// send says something of one offer, now, or when there is room and hear holds
+// nothing back. That the peer is gone is for receive to say.
+//
+// What is unsent is joined to others of its kind, and so may overtake those of
+// another. That changes nothing: all that is ever unsent of one offer is one
+// message, or an ACK and the NACK that crosses it, of which either may be first.
+func (l *link) send(kind op, id uint64, w why) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.unsent = append(l.unsent, b)
-	err = l.raw.Control(func(fd uintptr) {
-		if !l.drainLocked(fd) && !l.flushing {
+	i := slices.IndexFunc(l.unsent, func(m message) bool { return m.Op == kind && m.Why == w && len(m.IDs) < maxIDs })
+	if i < 0 {
+		l.unsent = append(l.unsent, message{Op: kind, Why: w})
+		i = len(l.unsent) - 1
+	}
+	l.unsent[i].IDs = append(l.unsent[i].IDs, id)
+	if !l.holding {
+		l.pushLocked()
+	}
+}
+
+// hold holds back what is sent from now on, or sends it and no longer does.
+func (l *link) hold(on bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.holding = on
+	if !on {
+		l.pushLocked()
+		l.closeLocked()
+	}
+}
+
+// pushLocked sends what is unsent, now or when there is room.
+func (l *link) pushLocked() {
+	if len(l.unsent) == 0 || l.flushing {
+		return
+	}
+	err := l.raw.Control(func(fd uintptr) {
+		if !l.drainLocked(fd) {
 			l.flushing = true
 			go l.flush()
 		}
@@ -87,7 +117,7 @@ func (l *link) offer(m message, conn int) (full bool, err error) {
 		return false, net.ErrClosed
 	}
 	cerr := l.raw.Control(func(fd uintptr) {
-		if err = syscall.EAGAIN; l.drainLocked(fd) { // what waits goes first, or it would wait for ever
+		if err = syscall.EAGAIN; !l.flushing || l.drainLocked(fd) { // what waits for room goes first, or it would wait for ever
 			err = sendmsg(fd, b, syscall.UnixRights(conn))
 		}
 	})
@@ -108,7 +138,11 @@ func (l *link) seal() {
 // drainLocked sends what is unsent, and reports whether nothing is left.
 func (l *link) drainLocked(fd uintptr) bool {
 	for len(l.unsent) > 0 {
-		err := sendmsg(fd, l.unsent[0], nil)
+		b, err := encode(l.unsent[0])
+		if err != nil { // only an offer can be too large
+			panic(err)
+		}
+		err = sendmsg(fd, b, nil)
 		if noRoom(err) {
 			return false
 		}
@@ -159,13 +193,44 @@ func noRoom(err error) bool {
 	return false
 }
 
-// receive waits for the next message that can be read, and returns the
-// descriptors that came with it: they are the caller's. io.EOF: the peer is
-// gone, and has said nothing more.
-func (l *link) receive() (message, []int, error) {
+// hear hands over each message that comes, with the descriptors that came with
+// it, which are handle's, until an error: see receive. What is sent meanwhile is
+// held back until there is nothing more to hear, or so much has been heard that
+// the peer should get on: nearly all that a message costs is the system call
+// and the waking of the peer.
+func (l *link) hear(handle func(message, []int)) error {
 	for {
-		n, oobn, _, _, err := l.conn.ReadMsgUnix(l.buf, l.oob)
-		if errors.Is(err, syscall.ECONNRESET) {
+		m, fds, err := l.receive(true)
+		if err != nil {
+			return err
+		}
+		l.hold(true)
+		for n := 1; err == nil; n++ {
+			handle(m, fds)
+			if n == window {
+				break
+			}
+			m, fds, err = l.receive(false)
+		}
+		l.hold(false)
+		if err != nil && !errors.Is(err, syscall.EAGAIN) {
+			return err
+		}
+	}
+}
+
+// receive returns the next message that can be read, and the descriptors that
+// came with it: they are the caller's. If there is none it waits, or returns
+// EAGAIN. io.EOF: the peer is gone, and has said nothing more.
+func (l *link) receive(wait bool) (message, []int, error) {
+	for {
+		var n, oobn int
+		var err error
+		rerr := l.raw.Read(func(fd uintptr) bool {
+			n, oobn, err = recvmsg(fd, l.buf, l.oob)
+			return !wait || !errors.Is(err, syscall.EAGAIN)
+		})
+		if err = cmp.Or(rerr, err); errors.Is(err, syscall.ECONNRESET) {
 			// The peer ended with messages of ours unread: reported once, and
 			// ahead of its last words, which are still to be read.
 			continue
@@ -176,12 +241,25 @@ func (l *link) receive() (message, []int, error) {
 		// The kernel drops descriptors for which there is no room (MSG_CTRUNC);
 		// how many have come says as much, so the flag is not looked at.
 		fds := rights(l.oob[:oobn])
+		if n == 0 { // no message is empty
+			closeAll(fds)
+			return message{}, nil, io.EOF
+		}
 		m, err := decode(l.buf[:n])
 		if err != nil {
 			closeAll(fds)
 			continue
 		}
 		return m, fds, nil
+	}
+}
+
+func recvmsg(fd uintptr, b, oob []byte) (n, oobn int, err error) {
+	for {
+		n, oobn, _, _, err = syscall.Recvmsg(int(fd), b, oob, receiveFlags)
+		if !errors.Is(err, syscall.EINTR) {
+			return n, oobn, err
+		}
 	}
 }
 
@@ -221,7 +299,7 @@ func (l *link) close() {
 }
 
 func (l *link) closeLocked() {
-	if !l.closing || l.flushing {
+	if !l.closing || l.flushing || l.holding {
 		return
 	}
 	l.closing = false

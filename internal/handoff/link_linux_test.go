@@ -19,7 +19,7 @@ func TestLastWords(t *testing.T) {
 	peer.say(opDone, 1)
 	peer.link.close()
 	s.expect(opDone)
-	if _, _, err := s.link.receive(); !errors.Is(err, io.EOF) {
+	if _, _, err := s.link.receive(true); !errors.Is(err, io.EOF) {
 		t.Errorf("then %v, want the end", err)
 	}
 }

@@ -31,12 +31,15 @@ const (
 // to and people can read in strace. That is a tenth of what a move takes of
 // both processes' CPUs; nearly all the rest is system calls.
 type message struct {
-	Op     op      `json:"op"`
-	ID     uint64  `json:"id"`
-	Why    why     `json:"why,omitempty"`    // of a NACK
-	Ticket *Ticket `json:"ticket,omitempty"` // of an OFFER
-	Marks  *marks  `json:"marks,omitempty"`  // of an OFFER; none if the kernel does not count for this socket
+	Op     op       `json:"op"`
+	IDs    []uint64 `json:"ids"`              // of the offers it is about; an OFFER is one
+	Why    why      `json:"why,omitempty"`    // of a NACK
+	Ticket *Ticket  `json:"ticket,omitempty"` // of an OFFER
+	Marks  *marks   `json:"marks,omitempty"`  // of an OFFER; none if the kernel does not count for this socket
 }
+
+// maxIDs is how many offers a message can be about: what a window may hold.
+const maxIDs = window
 
 // maxMessage is the size of the largest message, in bytes. The longest part is
 // the name of a listener.
@@ -46,6 +49,9 @@ func encode(m message) ([]byte, error) {
 	b, err := json.Marshal(m)
 	if err != nil {
 		return nil, fmt.Errorf("encode message: %w", err)
+	}
+	if len(m.IDs) > maxIDs {
+		return nil, fmt.Errorf("encode message: %d ids, more than %d", len(m.IDs), maxIDs)
 	}
 	if len(b) > maxMessage {
 		return nil, fmt.Errorf("encode message: %d bytes, more than %d", len(b), maxMessage)
@@ -58,6 +64,9 @@ func decode(b []byte) (message, error) {
 	var m message
 	if err := json.Unmarshal(b, &m); err != nil {
 		return message{}, fmt.Errorf("decode message: %w", err)
+	}
+	if len(m.IDs) > maxIDs {
+		return message{}, fmt.Errorf("decode message: %d ids, more than %d", len(m.IDs), maxIDs)
 	}
 	return m, nil
 }

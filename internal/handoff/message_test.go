@@ -1,6 +1,7 @@
 package handoff
 
 import (
+	"bytes"
 	"reflect"
 	"testing"
 	"time"
@@ -10,13 +11,13 @@ import (
 
 func everyMessage() []message {
 	return []message{
-		{Op: opOffer, ID: 1, Ticket: &Ticket{Listener: "web", Fresh: true, Method: "POST", Idle: time.Second, Offered: true}, Marks: &marks{In: 1 << 63, Out: 7}},
-		{Op: opOffer, ID: 1, Ticket: &Ticket{}},
-		{Op: opAck, ID: 1<<64 - 1},
-		{Op: opNack, ID: 2, Why: whyShort},
-		{Op: opCommit, ID: 3},
-		{Op: opDone, ID: 4},
-		{Op: opAbort, ID: 5},
+		{Op: opOffer, IDs: []uint64{1}, Ticket: &Ticket{Listener: "web", Fresh: true, Method: "POST", Idle: time.Second, Offered: true}, Marks: &marks{In: 1 << 63, Out: 7}},
+		{Op: opOffer, IDs: []uint64{1}, Ticket: &Ticket{}},
+		{Op: opAck, IDs: []uint64{1<<64 - 1}},
+		{Op: opNack, IDs: []uint64{2}, Why: whyShort},
+		{Op: opCommit, IDs: []uint64{3, 1, 1<<64 - 1}},
+		{Op: opDone, IDs: []uint64{4}},
+		{Op: opAbort, IDs: []uint64{5}},
 	}
 }
 
@@ -34,10 +35,32 @@ func TestEveryMessageComesBack(t *testing.T) {
 }
 
 func TestUnknownFieldsAreIgnored(t *testing.T) {
-	got, err := decode([]byte(`{"op":"offer","id":3,"colour":"red","ticket":{"listener":"web","height":3}}`))
-	want := message{Op: opOffer, ID: 3, Ticket: &Ticket{Listener: "web"}}
+	got, err := decode([]byte(`{"op":"offer","ids":[3],"colour":"red","ticket":{"listener":"web","height":3}}`))
+	want := message{Op: opOffer, IDs: []uint64{3}, Ticket: &Ticket{Listener: "web"}}
 	if diff := cmp.Diff(want, got); err != nil || diff != "" {
 		t.Errorf("%v (-want +got):\n%s", err, diff)
+	}
+}
+
+func TestTooManyIDs(t *testing.T) {
+	m := message{Op: opAck, IDs: make([]uint64, maxIDs)}
+	for i := range m.IDs {
+		m.IDs[i] = 1<<64 - 1
+	}
+	b, err := encode(m)
+	if err != nil {
+		t.Fatalf("as many as there may be: %v", err)
+	}
+	if _, err := decode(b); err != nil {
+		t.Errorf("as many as there may be: %v", err)
+	}
+	m.IDs = append(m.IDs, 1)
+	if _, err := encode(m); err == nil {
+		t.Error("one more is encoded")
+	}
+	b = append(bytes.TrimSuffix(b, []byte("]}")), ",1]}"...)
+	if m, err := decode(b); err == nil || m.Op != "" {
+		t.Errorf("one more is decoded: %+v", m)
 	}
 }
 
@@ -50,7 +73,7 @@ func FuzzDecode(f *testing.F) {
 		}
 		f.Add(b)
 	}
-	for _, s := range []string{"", "{", "null", "[]", `{"id":-1}`, `{"id":1e30}`, `{"op":7}`, `{"ticket":null}`, `{"OP":"ack","ID":2}`} {
+	for _, s := range []string{"", "{", "null", "[]", `{"ids":[-1]}`, `{"ids":[1e30]}`, `{"ids":7}`, `{"ids":[]}`, `{"op":7}`, `{"ticket":null}`, `{"OP":"ack","IDS":[2]}`} {
 		f.Add([]byte(s))
 	}
 	f.Fuzz(func(t *testing.T, b []byte) {

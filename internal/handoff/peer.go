@@ -123,7 +123,7 @@ func (o *offer) end(v verdict) {
 // take takes an offer back.
 func (o *offer) take() {
 	o.state = aborted
-	o.peer.link.send(message{Op: opAbort, ID: o.id})
+	o.peer.link.send(opAbort, o.id, "")
 }
 
 // rest leaves a peer alone for a while.
@@ -142,14 +142,10 @@ func (s *Sender) rest(p *peer) {
 
 // read hears a peer out.
 func (s *Sender) read(p *peer) {
-	for {
-		m, fds, err := p.link.receive()
-		if err != nil {
-			break
-		}
+	_ = p.link.hear(func(m message, fds []int) { // however it ends, the peer is gone
 		closeAll(fds) // a receiver sends none
 		s.answered(p, m)
-	}
+	})
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	p.link.close()
@@ -181,21 +177,23 @@ func (s *Sender) answered(p *peer, m message) {
 	defer s.mu.Unlock()
 	p.silent = false
 	p.window = window
-	o := p.offers[m.ID]
-	switch {
-	case o == nil:
-	case m.Op == opAck && o.state == offered:
-		o.state = committed
-		p.link.send(message{Op: opCommit, ID: o.id})
-	case m.Op == opDone && o.state == committed:
-		o.end(moved)
-	case m.Op == opNack:
-		o.end(refused)
-		switch m.Why {
-		case whyDraining:
-			s.tell(p)
-		case whyShort:
-			s.rest(p)
+	for _, id := range m.IDs {
+		o := p.offers[id]
+		switch {
+		case o == nil:
+		case m.Op == opAck && o.state == offered:
+			o.state = committed
+			p.link.send(opCommit, id, "")
+		case m.Op == opDone && o.state == committed:
+			o.end(moved)
+		case m.Op == opNack:
+			o.end(refused)
+			switch m.Why {
+			case whyDraining:
+				s.tell(p)
+			case whyShort:
+				s.rest(p)
+			}
 		}
 	}
 	s.settle()

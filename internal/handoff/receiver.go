@@ -101,34 +101,11 @@ func (r *Receiver) Close() error {
 // nack refuses a connection. No copy of it may be left with us: the sender
 // counts on that.
 func (src *source) nack(id uint64, w why) {
-	src.link.send(message{Op: opNack, ID: id, Why: w})
+	src.link.send(opNack, id, w)
 }
 
 func (r *Receiver) serve(src *source) {
-	var err error
-	for err == nil {
-		var m message
-		var fds []int
-		if m, fds, err = src.link.receive(); err != nil {
-			break
-		}
-		if m.Op != opOffer {
-			closeAll(fds)
-		}
-		switch m.Op {
-		case opOffer:
-			r.offered(src, m, fds)
-		case opCommit:
-			if h, ok := r.release(src, m.ID); ok {
-				r.committed(src, m.ID, h)
-			}
-		case opAbort:
-			if h, ok := r.release(src, m.ID); ok {
-				syscall.Close(h.fd)
-			}
-			src.nack(m.ID, "")
-		}
-	}
+	err := src.link.hear(func(m message, fds []int) { r.heard(src, m, fds) })
 	r.mu.Lock()
 	left := src.held
 	src.held = nil
@@ -151,29 +128,51 @@ func (r *Receiver) serve(src *source) {
 	}
 }
 
+// heard deals with a message of a sender.
+func (r *Receiver) heard(src *source, m message, fds []int) {
+	if m.Op == opOffer && len(m.IDs) == 1 {
+		r.offered(src, m.IDs[0], m, fds)
+		return
+	}
+	closeAll(fds)
+	for _, id := range m.IDs {
+		switch m.Op {
+		case opCommit:
+			if h, ok := r.release(src, id); ok {
+				r.committed(src, id, h)
+			}
+		case opAbort:
+			if h, ok := r.release(src, id); ok {
+				syscall.Close(h.fd)
+			}
+			src.nack(id, "")
+		}
+	}
+}
+
 // offered takes a descriptor into custody, or refuses it.
-func (r *Receiver) offered(src *source, m message, fds []int) {
+func (r *Receiver) offered(src *source, id uint64, m message, fds []int) {
 	if len(fds) != 1 { // the kernel had no room for a descriptor
 		closeAll(fds)
-		src.nack(m.ID, whyShort)
+		src.nack(id, whyShort)
 		return
 	}
 	accepts := m.Ticket != nil && r.adopter.Accepts(*m.Ticket)
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	_, twice := src.held[m.ID]
+	_, twice := src.held[id]
 	switch {
 	case twice: // an answer would be taken for one to the first
 		closeAll(fds)
 	case r.refusing:
 		closeAll(fds)
-		src.nack(m.ID, whyDraining)
+		src.nack(id, whyDraining)
 	case !accepts:
 		closeAll(fds)
-		src.nack(m.ID, "")
+		src.nack(id, "")
 	default:
-		src.held[m.ID] = held{fd: fds[0], ticket: *m.Ticket, marks: m.Marks}
-		src.link.send(message{Op: opAck, ID: m.ID})
+		src.held[id] = held{fd: fds[0], ticket: *m.Ticket, marks: m.Marks}
+		src.link.send(opAck, id, "")
 	}
 }
 
@@ -190,7 +189,7 @@ func (r *Receiver) release(src *source, id uint64) (held, bool) {
 func (r *Receiver) committed(src *source, id uint64, h held) {
 	switch err := r.adopt(h); {
 	case err == nil:
-		src.link.send(message{Op: opDone, ID: id})
+		src.link.send(opDone, id, "")
 	case errors.Is(err, ErrRefused):
 		src.nack(id, "")
 	default:

@@ -20,7 +20,7 @@ func playReceiver(step string) {
 		panic(err)
 	}
 	next := func() message {
-		m, _, err := l.receive() // a descriptor is kept open
+		m, _, err := l.receive(true) // a descriptor is kept open
 		if err != nil {
 			panic(err)
 		}
@@ -38,12 +38,12 @@ func playReceiver(step string) {
 		pause()
 		return
 	}
-	m, fds, err := l.receive()
+	m, fds, err := l.receive(true)
 	if err != nil || len(fds) != 1 {
 		panic(fmt.Sprint(len(fds), err))
 	}
 	reached("offer")
-	l.send(message{Op: opAck, ID: m.ID})
+	l.send(opAck, m.IDs[0], "")
 	reached("ack")
 	next()
 	reached("commit")
@@ -58,7 +58,7 @@ func playReceiver(step string) {
 		}
 		reached(step)
 	}
-	l.send(message{Op: opDone, ID: m.ID})
+	l.send(opDone, m.IDs[0], "")
 	reached("done")
 }
 

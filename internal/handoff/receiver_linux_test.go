@@ -35,7 +35,7 @@ func (s *script) gives(id uint64, c *net.TCPConn) {
 	raw, err := c.SyscallConn()
 	must(s.t, err)
 	must(s.t, raw.Control(func(fd uintptr) {
-		m := message{Op: opOffer, ID: id, Ticket: &Ticket{Listener: "web"}, Marks: readMarks(int(fd))}
+		m := message{Op: opOffer, IDs: []uint64{id}, Ticket: &Ticket{Listener: "web"}, Marks: readMarks(int(fd))}
 		if m.Marks == nil {
 			s.t.Error("no marks of a TCP connection")
 		}
@@ -99,15 +99,19 @@ func TestDuplicatesAndUnknownMessages(t *testing.T) {
 	client, server := connect(t)
 	fd := descriptor(t, server)
 	s.say("levitate", 1)
-	_, err := s.link.offer(message{Op: "levitate", ID: 1}, fd) // with a descriptor
+	_, err := s.link.offer(message{Op: "levitate", IDs: []uint64{1}}, fd) // with a descriptor
 	must(t, err)
 	must(t, s.link.raw.Control(func(end uintptr) { err = sendmsg(end, []byte("{]"), syscall.UnixRights(fd)) }))
 	must(t, err)
+	for _, ids := range [][]uint64{nil, {8, 9}} { // an offer of none, and of two
+		_, err := s.link.offer(message{Op: opOffer, IDs: ids, Ticket: &Ticket{}}, fd)
+		must(t, err)
+	}
 	syscall.Close(fd)
 	s.say(opCommit, 7) // of nothing
 	s.say(opAck, 7)    // not for a receiver
 	s.gives(1, server)
-	s.expect(opAck)
+	s.expectAll(opAck, 1)
 	s.gives(1, server) // twice
 	s.say(opCommit, 1)
 	s.say(opCommit, 1)
@@ -138,7 +142,7 @@ func TestOffersThatCannotBe(t *testing.T) {
 		{message{}, []int{fd}, ""},                                         // no ticket
 		{message{Ticket: &Ticket{Listener: "admin"}}, []int{fd}, ""},       // not accepted
 	} {
-		c.m.Op, c.m.ID = opOffer, uint64(i)
+		c.m.Op, c.m.IDs = opOffer, []uint64{uint64(i)}
 		b, err := encode(c.m)
 		must(t, err)
 		var oob []byte
@@ -147,14 +151,14 @@ func TestOffersThatCannotBe(t *testing.T) {
 		}
 		must(t, s.link.raw.Control(func(end uintptr) { err = sendmsg(end, b, oob) }))
 		must(t, err)
-		if m, _ := s.expect(opNack); m.ID != c.m.ID || m.Why != c.why {
+		if m, _ := s.expect(opNack); m.IDs[0] != c.m.IDs[0] || m.Why != c.why {
 			t.Errorf("case %d: %+v", i, m)
 		}
 	}
 	// A descriptor that is no connection, and one that is refused at the end.
 	var pipe [2]int
 	must(t, unix.Pipe2(pipe[:], unix.O_CLOEXEC))
-	_, err := s.link.offer(message{Op: opOffer, ID: 20, Ticket: ticket}, pipe[0])
+	_, err := s.link.offer(message{Op: opOffer, IDs: []uint64{20}, Ticket: ticket}, pipe[0])
 	must(t, err)
 	closeAll(pipe[:])
 	s.expect(opAck)
@@ -164,7 +168,7 @@ func TestOffersThatCannotBe(t *testing.T) {
 	s.gives(21, server)
 	s.expect(opAck)
 	s.say(opCommit, 21)
-	if m, _ := s.expect(opNack); m.ID != 21 {
+	if m, _ := s.expect(opNack); m.IDs[0] != 21 {
 		t.Errorf("%+v", m)
 	}
 	a.nothing(t)
@@ -182,19 +186,19 @@ func TestRefuse(t *testing.T) {
 	s.gives(1, server)
 	s.expect(opAck)
 	r.Refuse()
-	if m, _ := s.expect(opNack); m.ID != 1 || m.Why != whyDraining {
+	if m, _ := s.expect(opNack); m.IDs[0] != 1 || m.Why != whyDraining {
 		t.Errorf("what was held: %+v", m)
 	}
 	r.Refuse()
 	s.say(opCommit, 1) // crosses
 	s.gives(2, server)
-	if m, _ := s.expect(opNack); m.ID != 2 || m.Why != whyDraining {
+	if m, _ := s.expect(opNack); m.IDs[0] != 2 || m.Why != whyDraining {
 		t.Errorf("what came after: %+v", m)
 	}
 	a.nothing(t)
 	talks(t, client, server)
 	must(t, r.Close())
-	if _, _, err := s.link.receive(); !errors.Is(err, io.EOF) {
+	if _, _, err := s.link.receive(true); !errors.Is(err, io.EOF) {
 		t.Errorf("after Close: %v", err)
 	}
 }
@@ -262,7 +266,7 @@ func TestReceiverClosesLast(t *testing.T) {
 	must(t, wait(t, closed))
 	a.next(t)
 	s.expect(opDone)
-	if _, _, err := s.link.receive(); !errors.Is(err, io.EOF) {
+	if _, _, err := s.link.receive(true); !errors.Is(err, io.EOF) {
 		t.Errorf("then %v", err)
 	}
 	ours, theirs, err := Pair()

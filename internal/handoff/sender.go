@@ -144,7 +144,7 @@ func (s *Sender) attempt(raw syscall.RawConn, t Ticket, o *offer) verdict {
 	var sent error
 	err := raw.Control(func(fd uintptr) {
 		before = readMarks(int(fd))
-		noRoom, sent = o.peer.link.offer(message{Op: opOffer, ID: o.id, Ticket: &t, Marks: before}, int(fd))
+		noRoom, sent = o.peer.link.offer(message{Op: opOffer, IDs: []uint64{o.id}, Ticket: &t, Marks: before}, int(fd))
 	})
 	if err != nil || sent != nil {
 		return s.withdraw(o, noRoom)

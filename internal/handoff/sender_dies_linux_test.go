@@ -26,12 +26,12 @@ func playSender(step string) {
 			os.Exit(0)
 		}
 	}
-	m := message{Op: opOffer, ID: 1, Ticket: &Ticket{Listener: "web"}, Marks: readMarks(4)}
+	m := message{Op: opOffer, IDs: []uint64{1}, Ticket: &Ticket{Listener: "web"}, Marks: readMarks(4)}
 	if _, err := l.offer(m, 4); err != nil {
 		panic(err)
 	}
 	reached("offer")
-	if m, _, err := l.receive(); err != nil || m.Op != opAck {
+	if m, _, err := l.receive(true); err != nil || m.Op != opAck {
 		panic(err)
 	}
 	reached("ack")
@@ -48,10 +48,10 @@ func playSender(step string) {
 		reached("written")
 	}
 	if step == "abort" {
-		l.send(message{Op: opAbort, ID: 1})
+		l.send(opAbort, 1, "")
 		reached("abort")
 	}
-	l.send(message{Op: opCommit, ID: 1})
+	l.send(opCommit, 1, "")
 	reached("commit")
 }
 
@@ -123,7 +123,7 @@ func TestUnixConnectionOfTheDead(t *testing.T) {
 	if readMarks(fds[0]) != nil {
 		t.Error("marks of a unix connection")
 	}
-	_, err = s.link.offer(message{Op: opOffer, ID: 1, Ticket: &Ticket{}}, fds[0])
+	_, err = s.link.offer(message{Op: opOffer, IDs: []uint64{1}, Ticket: &Ticket{}}, fds[0])
 	must(t, err)
 	syscall.Close(fds[0])
 	s.expect(opAck)

@@ -66,8 +66,8 @@ func newScript(t testing.TB, fd int) *script {
 // expect reads one message, which must be of this kind.
 func (s *script) expect(kind op) (message, []int) {
 	s.t.Helper()
-	m, fds, err := s.link.receive()
-	if err != nil || m.Op != kind {
+	m, fds, err := s.link.receive(true)
+	if err != nil || m.Op != kind || len(m.IDs) == 0 {
 		s.t.Fatalf("received %+v, %v; want %s", m, err, kind)
 	}
 	return m, fds
@@ -81,10 +81,10 @@ func (s *script) offer() uint64 {
 		s.t.Fatalf("an offer of %d descriptors, %+v", len(fds), m)
 	}
 	closeAll(fds)
-	return m.ID
+	return m.IDs[0]
 }
 
-func (s *script) say(kind op, id uint64) { s.link.send(message{Op: kind, ID: id}) }
+func (s *script) say(kind op, id uint64) { s.link.send(kind, id, "") }
 
 // outstanding counts offers without an end.
 func outstanding(s *Sender) (n int) {
@@ -111,7 +111,7 @@ func TestRefusals(t *testing.T) {
 					peer.say(opAck, id)
 					peer.expect(opCommit)
 				}
-				peer.link.send(message{Op: opNack, ID: id, Why: w})
+				peer.link.send(opNack, id, w)
 				if err := wait(t, result); !errors.Is(err, ErrRefused) || Offered(err) {
 					t.Fatal(err)
 				}
@@ -140,7 +140,7 @@ func TestRestingPeerIsLeftAlone(t *testing.T) {
 	peer := newScript(t, end)
 	_, server := connect(t)
 	result := send(s, server)
-	peer.link.send(message{Op: opNack, ID: peer.offer(), Why: whyShort})
+	peer.link.send(opNack, peer.offer(), whyShort)
 	if err := wait(t, result); !errors.Is(err, ErrRefused) || s.Peers() != 0 {
 		t.Fatalf("%v, %d peers", err, s.Peers())
 	}
@@ -164,8 +164,8 @@ func TestLateAck(t *testing.T) {
 	}
 	id := peer.offer()
 	peer.say(opAck, id)
-	if m, _ := peer.expect(opAbort); m.ID != id {
-		t.Errorf("abort of %d, want %d", m.ID, id)
+	if m, _ := peer.expect(opAbort); m.IDs[0] != id {
+		t.Errorf("abort of %d, want %d", m.IDs[0], id)
 	}
 	until(t, "the peer has answered", func() bool { return s.Peers() == 1 })
 	if outstanding(s) != 1 {
@@ -174,7 +174,7 @@ func TestLateAck(t *testing.T) {
 	peer.say(opNack, id)
 	until(t, "ended", func() bool { return outstanding(s) == 0 })
 	must(t, s.Close())
-	if m, _, err := peer.link.receive(); !errors.Is(err, io.EOF) {
+	if m, _, err := peer.link.receive(true); !errors.Is(err, io.EOF) {
 		t.Errorf("after the abort: %+v, %v", m, err)
 	}
 	talks(t, client, server)
@@ -199,7 +199,7 @@ func TestAnswersOutOfOrder(t *testing.T) {
 	peer.say(opNack, id)
 	must(t, wait(t, result))
 	must(t, s.Close())
-	if m, _, err := peer.link.receive(); !errors.Is(err, io.EOF) {
+	if m, _, err := peer.link.receive(true); !errors.Is(err, io.EOF) {
 		t.Errorf("after all: %+v, %v", m, err)
 	}
 }
@@ -287,7 +287,7 @@ func (s *script) all() (offers, aborts map[uint64]bool) {
 	s.t.Helper()
 	offers, aborts = map[uint64]bool{}, map[uint64]bool{}
 	for {
-		m, fds, err := s.link.receive()
+		m, fds, err := s.link.receive(true)
 		if errors.Is(err, io.EOF) {
 			return offers, aborts
 		}
@@ -295,9 +295,11 @@ func (s *script) all() (offers, aborts map[uint64]bool) {
 		closeAll(fds)
 		switch m.Op {
 		case opOffer:
-			offers[m.ID] = true
+			offers[m.IDs[0]] = true
 		case opAbort:
-			aborts[m.ID] = offers[m.ID] || aborts[m.ID]
+			for _, id := range m.IDs {
+				aborts[id] = offers[id] || aborts[id]
+			}
 		}
 	}
 }
@@ -451,10 +453,10 @@ func TestSenderCloses(t *testing.T) {
 	if err := wait(t, offered); !errors.Is(err, ErrRefused) || !Offered(err) {
 		t.Errorf("offered: %v", err)
 	}
-	if m, _ := peer.expect(opAbort); m.ID != second {
-		t.Errorf("abort of %d", m.ID)
+	if m, _ := peer.expect(opAbort); m.IDs[0] != second {
+		t.Errorf("abort of %d", m.IDs[0])
 	}
-	if _, _, err := peer.link.receive(); !errors.Is(err, io.EOF) {
+	if _, _, err := peer.link.receive(true); !errors.Is(err, io.EOF) {
 		t.Errorf("then %v, want the end", err)
 	}
 	if err := s.Send(server, Ticket{}); !errors.Is(err, ErrRefused) {

@@ -17,6 +17,9 @@ func Pair() (sender, receiver int, err error) {
 	return fds[0], fds[1], nil
 }
 
+// receiveFlags: no descriptor that comes is ever inherited.
+const receiveFlags = unix.MSG_CMSG_CLOEXEC
+
 // readMarks asks the kernel how far a connection has come. Nil: it does not
 // count for this kind of socket (unix, MPTCP), or could not be asked.
 //

@@ -13,5 +13,7 @@ func Pair() (sender, receiver int, err error) {
 	return -1, -1, fmt.Errorf("make pair: %w", errors.ErrUnsupported)
 }
 
+const receiveFlags = 0
+
 // readMarks knows nothing: without a pair nobody asks.
 func readMarks(int) *marks { return nil }
