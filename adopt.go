@@ -12,7 +12,8 @@ import (
 // connection, whose first request is late from the start.
 type adoption struct {
 	at     time.Time     // when it came
-	header time.Duration // what net/http gives the header of its first request; 0: for ever
+	whole  time.Duration // what net/http gives its first request; 0: for ever
+	header time.Duration // and the header of that; 0: for ever
 	begun  time.Duration // after which the first byte of that came; 0: not yet
 	crlf   int           // line ends that may still come after a POST, and mean nothing
 }
@@ -29,7 +30,7 @@ func (s *httpServer) adopt(nc net.Conn, t handoff.Ticket) bool {
 		if !t.Fresh {
 			c.classified = true // of HTTP/1
 			c.phase.Store(idle)
-			c.adopted = &adoption{at: time.Now()}
+			c.adopted = &adoption{at: time.Now(), whole: max(0, s.srv.ReadTimeout)}
 			if t.Method == "POST" {
 				c.adopted.crlf = strayLineEnds
 			}
@@ -54,8 +55,8 @@ func (a *adoption) deadline(set, idleUntil time.Time) time.Time {
 			a.header = set.Sub(a.at)
 		}
 		return idleUntil
-	case set.IsZero():
-		return set
+	case set.IsZero() || !set.Add(-a.whole).Before(a.at.Add(a.begun)):
+		return set // net/http has begun to count when something came, as with h2c
 	}
 	return set.Add(a.begun)
 }

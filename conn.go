@@ -42,6 +42,8 @@ type conn struct {
 	goneAway      bool      // its client has been sent GOAWAY
 	away          bool      // it is a sibling's now, or was lost with one
 	offered       bool      // to one that may still have a copy of the socket
+	offering      bool      // to a sibling, at this moment
+	refusedAt     time.Time // since when siblings have not taken it
 	method        string    // of the last request of HTTP/1
 	adopted       *adoption // until the first request of one that a sibling has served
 	readDeadline  time.Time // as net/http, or the application, last set it
@@ -248,7 +250,7 @@ func (c *conn) Close() error {
 // shut closes at once.
 func (c *conn) shut() error {
 	c.mu.Lock()
-	copied := c.offered && !c.away
+	copied := c.offered && !c.away && !c.offering // else it may be somebody's
 	c.mu.Unlock()
 	if copied {
 		_ = c.CloseWrite() // close(2) alone tells the client nothing while there is a copy

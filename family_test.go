@@ -1,6 +1,7 @@
 package lastcall
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"net"
@@ -23,6 +24,8 @@ type family struct {
 	server  func(name string) *http.Server
 	life    int
 	current *supervisor
+
+	socketName string // "": web
 }
 
 // newFamily starts the first worker. What one serves is asked for each life. The
@@ -58,8 +61,8 @@ func (f *family) start() *supervisor {
 		f.t.Fatal(err)
 	}
 	f.life++
-	return superviseOn(f.t, &Worker{}, []*inherited{{Listener: l, name: "web"}},
-		Server{Name: "web", HTTP: f.server(fmt.Sprint(f.life))})
+	name := cmp.Or(f.socketName, "web")
+	return superviseOn(f.t, &Worker{}, []*inherited{{Listener: l, name: name}}, Server{Name: name, HTTP: f.server(fmt.Sprint(f.life))})
 }
 
 // introduce joins two workers, as a supervisor does.

@@ -41,7 +41,7 @@ func (c *conn) leave(l *leaving, now time.Time) {
 
 // moveSoon has the connection offered to a sibling, if it can be. c.mu is held.
 func (c *conn) moveSoon(now time.Time) bool {
-	if !c.movable() || !c.server.mover.on() {
+	if !c.movable() || !c.server.mover.on() || c.unwanted(now) {
 		return false
 	}
 	c.moveAt, c.leaveAt = now, time.Time{}

@@ -28,8 +28,8 @@ type listener struct {
 	log          *slog.Logger
 
 	mu      sync.Mutex
-	adopted []net.Conn  // from siblings, for Accept to return
-	woken   atomic.Bool // since there were any, by a deadline that is still set
+	adopted []net.Conn // from siblings, for Accept to return
+	woken   bool       // since there were any, by a deadline that is still set
 
 	accepting atomic.Bool // Accept has been called
 	stopping  atomic.Pointer[lastAccept]
@@ -54,10 +54,6 @@ func (l *listener) Accept() (net.Conn, error) {
 		poke(l.wake)
 	}
 	for {
-		woken := l.woken.Swap(false)
-		if woken {
-			l.deadline(time.Time{}) // before the looks: what comes after them sets it again
-		}
 		if c := l.nextAdopted(); c != nil {
 			return c, nil
 		}
@@ -68,7 +64,7 @@ func (l *listener) Accept() (net.Conn, error) {
 		if err == nil {
 			return l.wrapped(c), nil
 		}
-		if l.stopping.Load() == nil && !(l.woken.Load() && errors.Is(err, os.ErrDeadlineExceeded)) {
+		if l.stopping.Load() == nil && !(errors.Is(err, os.ErrDeadlineExceeded) && l.wasWoken()) {
 			return nil, err
 		}
 	}
@@ -83,14 +79,26 @@ func (l *listener) adopt(c net.Conn, wrap func(net.Conn) net.Conn) bool {
 		return false
 	}
 	l.adopted = append(l.adopted, wrap(c))
-	l.woken.Store(true)
+	l.woken = true
 	l.deadline(time.Unix(1, 0))
 	return true
 }
 
+func (l *listener) wasWoken() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.woken
+}
+
+// nextAdopted returns one if there is one, and otherwise lets Accept wait again,
+// in one step: what comes after it wakes it again.
 func (l *listener) nextAdopted() net.Conn {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if l.woken {
+		l.woken = false
+		l.deadline(time.Time{})
+	}
 	if len(l.adopted) == 0 {
 		return nil
 	}

@@ -32,9 +32,10 @@ type mover struct {
 	moved    atomic.Int64 // connections that are a sibling's now
 	lastPeer atomic.Int64 // when there last was somebody to take one, in Unix nanoseconds
 
-	mu      sync.Mutex
-	peers   map[string]wire.Lost
-	servers map[string]*httpServer // by the name of their listener
+	servers map[string]*httpServer // by the name of their listener; complete before the first peer comes
+
+	mu    sync.Mutex
+	peers map[string]wire.Lost
 }
 
 // errMoved ends the Read of a connection that is a sibling's now. net/http takes
@@ -45,7 +46,7 @@ var errMoved = errors.New("moved to another process")
 // The times of a move that does not succeed at once.
 const (
 	moveAgain    = 100 * time.Millisecond // until a connection that was refused is offered again
-	movePatience = 5 * time.Second        // without anybody to take one, until clients are asked to go
+	movePatience = 5 * time.Second        // without anybody who takes one, until clients are asked to go
 	lostAgain    = 100 * time.Millisecond // until a peer that is gone is asked for again
 )
 
@@ -130,31 +131,15 @@ func (m *mover) close() {
 	}
 }
 
-// serves notes the server of a listener.
-func (m *mover) serves(s *httpServer, listener string) {
-	if m == nil {
-		return
-	}
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	m.servers[listener] = s
-}
-
-func (m *mover) serverOf(listener string) *httpServer {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	return m.servers[listener]
-}
-
 // Accepts reports whether there is a server for a connection.
 func (m *mover) Accepts(t handoff.Ticket) bool {
-	s := m.serverOf(t.Listener)
+	s := m.servers[t.Listener]
 	return s != nil && !m.draining.Load() && (t.Fresh || !s.tls)
 }
 
 // Adopt gives a connection to its server, as if it had just been accepted.
 func (m *mover) Adopt(nc net.Conn, t handoff.Ticket) bool {
-	s := m.serverOf(t.Listener)
+	s := m.servers[t.Listener]
 	return s != nil && s.adopt(nc, t)
 }
 
@@ -165,14 +150,29 @@ func (c *conn) movable() bool {
 	case fresh:
 		return true
 	case idle: // beforeRead has made sure of it, or will before anything is read
-		return !c.http2 && !c.server.tls
+		// What was never a request of HTTP/1 may be HTTP/2 whose beginning
+		// has come in pieces.
+		return !c.http2 && !c.server.tls && (c.method != "" || c.adopted != nil)
 	}
 	return false
 }
 
 // staying reports whether the client of a request of HTTP/1 need not be asked to
 // go: its connection goes to a sibling after the response.
-func (c *conn) staying() bool { return !c.server.tls && c.server.mover.on() }
+func (c *conn) staying() bool {
+	if c.server.tls || !c.server.mover.on() {
+		return false
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return !c.unwanted(time.Now())
+}
+
+// unwanted reports whether siblings have refused the connection for too long.
+// c.mu is held.
+func (c *conn) unwanted(now time.Time) bool {
+	return !c.refusedAt.IsZero() && now.Sub(c.refusedAt) >= movePatience
+}
 
 // handOver offers the connection from within the Read that waits for its next
 // request: net/http does not touch it meanwhile, and if nobody takes it the Read
@@ -180,6 +180,7 @@ func (c *conn) staying() bool { return !c.server.tls && c.server.mover.on() }
 func (c *conn) handOver() (err error, again bool) {
 	c.mu.Lock()
 	m, ticket := c.server.mover, c.ticket(time.Now())
+	c.offering = true
 	c.mu.Unlock()
 	err = handoff.ErrRefused
 	if raw, ok := c.Conn.(syscall.Conn); ok && m.on() {
@@ -187,6 +188,7 @@ func (c *conn) handOver() (err error, again bool) {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	c.offering = false
 	if err == nil || errors.Is(err, handoff.ErrLost) {
 		// Lost with the process that had taken it is over all the same.
 		if err == nil {
@@ -199,7 +201,10 @@ func (c *conn) handOver() (err error, again bool) {
 	c.offered = c.offered || handoff.Offered(err)
 	now := time.Now()
 	c.moveAt = now.Add(moveAgain)
-	if !m.on() {
+	if c.refusedAt.IsZero() {
+		c.refusedAt = now
+	}
+	if !m.on() || c.unwanted(now) {
 		c.moveAt = time.Time{}
 		c.leaveSoon(c.leaving.Load(), now)
 	}
@@ -210,7 +215,10 @@ func (c *conn) handOver() (err error, again bool) {
 // ticket says what a sibling must know of the connection; c.mu is held. How long
 // it has been idle follows from the deadline that net/http has set.
 func (c *conn) ticket(now time.Time) handoff.Ticket {
-	t := handoff.Ticket{Listener: c.server.listener.name, Fresh: c.phase.Load() == fresh, Method: c.method, Offered: c.offered}
+	t := handoff.Ticket{Listener: c.server.listener.name, Fresh: c.phase.Load() == fresh, Offered: c.offered}
+	if c.method == http.MethodPost { // of others nothing depends on it, and a client may make one as long as it likes
+		t.Method = c.method
+	}
 	if d := idleTimeout(c.server.srv); !t.Fresh && d > 0 && !c.readDeadline.IsZero() {
 		t.Idle = max(0, d-c.readDeadline.Sub(now))
 	}

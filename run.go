@@ -87,11 +87,7 @@ func (w *Worker) prepare(ctx context.Context, inherit func() (*inheritance, erro
 	requests.limit, requests.full = int64(in.maxRequests), r.wake
 	if in.channel != nil {
 		r.link = newLink(in.channel, r)
-		if err := testIdle(); err != nil {
-			r.log.Warn("connections cannot be moved on a rolling restart", "go", runtime.Version(), "error", err)
-		} else {
-			r.mover = newMover(r.link, r.log)
-		}
+		r.mayMove()
 		// Somebody may signal every process there is: to the supervisor these
 		// mean a roll and a stop.
 		signal.Notify(r.signals, syscall.SIGHUP, syscall.SIGQUIT)
@@ -104,6 +100,19 @@ func (w *Worker) prepare(ctx context.Context, inherit func() (*inheritance, erro
 	}
 	w.served, w.orders.wake = true, r.wake
 	return r, nil
+}
+
+// mayMove has connections move on a roll, if they can: between those who have
+// inherited the same listeners, by whose names they know each other's servers.
+func (r *run) mayMove() {
+	if len(r.in.listeners) == 0 {
+		return
+	}
+	if err := testIdle(); err != nil {
+		r.log.Warn("connections cannot be moved on a rolling restart", "go", runtime.Version(), "error", err)
+		return
+	}
+	r.mover = newMover(r.link, r.log)
 }
 
 // add gives a server its listener and its place.
@@ -146,8 +155,9 @@ func (r *run) add(s Server) error {
 	}
 	r.link.share(s.HTTP, name)
 	h := newHTTPServer(s.HTTP, g.ledgers[0], l, r.log)
-	h.mover = r.mover
-	r.mover.serves(h, name)
+	if h.mover = r.mover; h.mover != nil {
+		h.mover.servers[name] = h
+	}
 	g.jobs = append(g.jobs, h)
 	return nil
 }
