@@ -31,6 +31,8 @@ func (r *run) lastCall() {
 	if r.deadline.IsZero() { // else the supervisor has set it, or it is to be cut
 		r.setDeadline(now.Add(r.plan.timeout))
 	}
+	leaving := r.plan.leaving
+	r.leaving = &leaving
 	r.mover.drain(r.plan.move)
 	first := r.groups[0].ledgers[0]
 	first.close(r.wake)
@@ -51,6 +53,27 @@ func (r *run) lastCall() {
 			defer op.End()
 			r.protect("OnDrain", func() { f(op.Context()) })
 		}()
+	}
+}
+
+// turn makes a stop of a drain that was for a roll: there are no siblings any more
+// to whom connections could move, and nobody who would serve the next request of
+// a client that is held.
+func (r *run) turn() {
+	r.log.Info("draining for a stop now")
+	r.mu.Lock()
+	r.plan.roll, r.plan.move, r.plan.leaving.idle = false, false, 0
+	l := r.plan.leaving
+	r.mu.Unlock()
+	if r.leaving == nil {
+		return // nobody has been told yet
+	}
+	r.leaving = &l // connections look at the other one without a lock
+	r.mover.drain(false)
+	for _, g := range r.groups[:r.begun] {
+		for _, j := range g.jobs {
+			j.leave(&l, time.Now())
+		}
 	}
 }
 
@@ -80,8 +103,9 @@ func (r *run) drainGroup(i int) {
 	r.until(g.closed, &r.deadline)
 	r.link.closed(r.closedNames(i))
 	for _, j := range g.jobs {
-		j.leave(&r.plan.leaving, time.Now())
+		j.leave(r.leaving, time.Now())
 	}
+	r.begun = i + 1
 	if !r.await(g) {
 		r.cutFrom(i)
 	}

@@ -182,3 +182,33 @@ func TestMovedBodyTimeout(t *testing.T) {
 		f.end()
 	}
 }
+
+// TestStopInARoll has a stop come while a worker drains for a roll and nobody
+// takes its connections: the idle ones are closed at once, and what may be cut is.
+func TestStopInARoll(t *testing.T) {
+	g := newGatekeeper()
+	f := newFamily(t, func(name string) *http.Server {
+		s := answers(name)
+		var mux http.ServeMux
+		mux.Handle("/", s.Handler)
+		mux.Handle("/stream", Expendable(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+			g.entered <- r
+			<-r.Context().Done()
+		})))
+		s.Handler = &mux
+		return s
+	})
+	quiet, stream := dial(t, f.current.addr), dial(t, f.current.addr)
+	quiet.roundTrip("/")
+	stream.get("/stream")
+	<-g.entered
+	f.current.drainWith(wire.Drain{Reason: wire.ReasonRoll, Timeout: time.Hour, Move: true})
+	quiet.roundTrip("/") // nobody is there, and somebody may come
+	begun := time.Now()
+	f.current.drainWith(wire.Drain{Reason: wire.ReasonStop, Timeout: time.Hour})
+	quiet.closed()
+	f.gone(f.current)
+	if took := time.Since(begun); took > movePatience/2 {
+		t.Errorf("it took %v", took)
+	}
+}

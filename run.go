@@ -36,6 +36,8 @@ type run struct {
 	cutNow     bool
 	quit       bool
 	draining   bool
+	leaving    *leaving // what connections are told, from the last call on
+	begun      int      // groups whose connections have been
 	interrupts int
 	worn       bool      // the supervisor has been told that this process has served enough
 	orderBy    time.Time // a signal has come, and the supervisor's order should by then; zero: none has
@@ -388,6 +390,9 @@ func (r *run) obey() {
 		r.mu.Unlock()
 		if !r.cutNow {
 			r.setDeadline(o.at.Add(shorter(m.Timeout, w.DrainTimeout)))
+		}
+		if r.plan.roll && m.Reason != wire.ReasonRoll {
+			r.turn()
 		}
 	}
 	if o.why != "" {

@@ -111,6 +111,8 @@ func faultsOfStops() []fault {
 		{"lameduck.go", `pr.lameUntil = now.Add(pr.LameDuck)`, ``, "a lame duck never ends"},
 		{"lameduck.go", `pr.lameOver, pr.lameUntil = true, time.Time{}`, `pr.lameUntil = time.Time{}; return false`, "a lame duck begins again"},
 		{"take.go", `l.quiet = l.lame`, `l.quiet = true`, "who is quiet before it is a lame duck is no lame duck"},
+		{"life.go", `l.reason == ForRoll && reason == ForStop && !l.drained && !l.exited`, `false`, "who drains for a roll does not hear of the stop"},
+		{"life.go", `Timeout: l.deadline.Sub(now), Hold: l.hold})`, `Timeout: pr.DrainTimeout, Hold: l.hold})`, "a stop in a roll gives a drain its time again"},
 		{"stop.go", `p.hurry = p.hurry || e.Now`, ``, "stop --now waits like any stop"},
 		{"stop.go", `s.n != c.slot && s.current() != nil`, `s.n != c.slot`, "the last worker of a helper is stopped before its users"},
 		{"stop.go", "\tp.phase = Stopping\n", "", "a stop does not begin"},

@@ -246,7 +246,9 @@ func askedWell(w *world, a Action) {
 			first := !p.told && a.Timeout == set.DrainTimeout && a.Hold == set.Gated && (turning || (a.Reason == ForStop) == w.forStop(set))
 			// It was signalled before it could hear, and is told what is left of that.
 			again := p.signal && !p.asked && !a.Hold && w.now.Add(a.Timeout).Equal(p.due)
-			return p.hello && !p.exited && (first || again)
+			// It drains for a roll, and there is nobody any more to roll to.
+			turns := p.asked && !p.drained && p.reason == ForRoll && a.Reason == ForStop && w.forStop(set) && a.Hold == p.hold && w.now.Add(a.Timeout).Equal(p.due)
+			return p.hello && !p.exited && (first || again || turns)
 		case AskGate:
 			return set.Gated && !p.told && !p.hello && w.forStop(set) || p.asked && p.drained && p.hold
 		case RunStopCommand:

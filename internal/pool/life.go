@@ -106,8 +106,14 @@ func (p *Pool) become(l *life, to State, why string) {
 func (l *life) leaving() bool { return l.state != LifeStarting && l.state != LifeReady }
 
 // drain asks a life to end, by the way it understands. A life that has been
-// asked is not asked again.
+// asked is not asked again, but told when there is nobody any more to whom it
+// could leave its clients.
 func (p *Pool) drain(now time.Time, pr *program, l *life, reason Reason, why string) {
+	if l.step == asked && l.state == LifeDraining && l.reason == ForRoll && reason == ForStop && !l.drained && !l.exited && now.Before(l.deadline) {
+		l.reason = reason
+		p.emit(Ask{ID: l.id, Reason: reason, Timeout: l.deadline.Sub(now), Hold: l.hold})
+		return
+	}
 	if l.step != notAsked || l.leaving() && l.state != LifeDraining {
 		return
 	}
