@@ -103,7 +103,7 @@ func (f fault) plant(t *testing.T) string {
 	switch {
 	case notices(test, "^TestSimulation$"):
 		return bySimulation
-	case notices(test, "^(TestTranscripts|TestStatesDocument|TestDependencyTurnsRound|TestCarried.*)$"):
+	case notices(test, "^(TestTranscripts|TestStatesDocument|TestPeersAreFew|TestDependencyTurnsRound|TestCarried.*)$"):
 		return byTranscripts
 	}
 	return "SURVIVED"
