@@ -37,7 +37,7 @@ func (c *cli) upgradeVerb() *cobra.Command {
 		Args:    arguments(0, 0),
 		RunE: func(verb *cobra.Command, _ []string) error {
 			if accept {
-				return supervisor.CheckState(os.Stdin)
+				return supervisor.CheckState(os.Stdin, os.Stdout)
 			}
 			return c.upgrade(verb.Context())
 		},

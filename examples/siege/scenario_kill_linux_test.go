@@ -40,7 +40,7 @@ func TestS12KillTheParent(t *testing.T) {
 	}
 	// What the guard logs. Neither was redis asked before the workers had ended.
 	var order []string
-	for _, m := range regexp.MustCompile(`msg=(gone|signalled|"stop command") worker=([a-z]+)`).FindAllSubmatch(text, -1) {
+	for _, m := range regexp.MustCompile(`"msg":"(gone|signalled|stop command)","worker":"([a-z]+)`).FindAllSubmatch(text, -1) {
 		order = append(order, string(m[2]))
 	}
 	n := 0

@@ -52,7 +52,7 @@ func faultsOfEvents() []fault {
 		{"take.go", `case own && p.phase == Starting && !pr.started && !pr.finished(l):`, `case false:`, "a program that does not start is tried again"},
 		{"take.go", `case own && s.n < pr.wanted && !s.stopped && s.current() == nil:`, `case own && s.n < pr.wanted && s.current() == nil:`, "a slot that the operator has stopped counts crashes"},
 		{"take.go", `case own && s.n < pr.wanted && !s.stopped && s.current() == nil:`, `case own && s.n < pr.wanted && !s.stopped:`, "an old life that dies during a roll makes its slot wait"},
-		{"take.go", `case failed || len(pr.dependants) > 0:`, `case false:`, "a program without workers goes on"},
+		{"take.go", `case failed || len(pr.dependants) > 0:`, `case failed && false:`, "a program without workers goes on"},
 		{"take.go", `l.state = quiet`, `l.state = open`, "a quiet listener is taken for open"},
 	}
 }

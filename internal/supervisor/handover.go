@@ -1,6 +1,8 @@
 package supervisor
 
 import (
+	"bytes"
+	"crypto/sha256"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -140,8 +142,24 @@ func (h *handover) version(program string, generation int) *savedVersion {
 }
 
 // CheckState tells whether this build could go on from the state in r, which
-// another build has written: nil, or in one line why not. It touches nothing.
-func CheckState(r io.Reader) error {
-	_, _, err := readHandover(r)
-	return err
+// another build has written: nil, or in one line why not. It touches nothing. What
+// it writes to w then is the proof that an upgrade wants to see: that a program
+// ends well says little about programs that read no state.
+func CheckState(r io.Reader, w io.Writer) error {
+	text, err := io.ReadAll(r)
+	if err != nil {
+		return fmt.Errorf("read state: %w", err)
+	}
+	if _, _, err := readHandover(bytes.NewReader(text)); err != nil {
+		return err
+	}
+	if _, err := fmt.Fprintln(w, proofOf(text)); err != nil {
+		return fmt.Errorf("write proof: %w", err)
+	}
+	return nil
+}
+
+// proofOf is what an executable says that has read a state.
+func proofOf(state []byte) string {
+	return fmt.Sprintf("can go on from state %x", sha256.Sum256(state))
 }

@@ -1,6 +1,11 @@
 package supervisor
 
 import (
+	"context"
+	"errors"
+	"log/slog"
+	"syscall"
+
 	"github.com/lastcall/lastcall/internal/pool"
 	"github.com/lastcall/lastcall/internal/wire"
 	"golang.org/x/sys/unix"
@@ -24,7 +29,11 @@ func (s *Supervisor) introduce(a pool.Introduce) {
 		_ = unix.Close(receiver)
 	}
 	if err != nil {
-		s.log.Warn("introduce", "worker", a.From.Worker(), "life", a.From.Life, "peer", a.To.Worker(), "peer_life", a.To.Life, "err", err)
+		level := slog.LevelWarn
+		if errors.Is(err, syscall.EPIPE) { // one of them has nothing to hand on, and has ended already
+			level = slog.LevelDebug
+		}
+		s.log.Log(context.Background(), level, "introduce", "worker", a.From.Worker(), "life", a.From.Life, "peer", a.To.Worker(), "peer_life", a.To.Life, "err", err)
 		return
 	}
 	s.log.Debug("introduced", "worker", a.From.Worker(), "life", a.From.Life, "peer", a.To.Worker(), "peer_life", a.To.Life)

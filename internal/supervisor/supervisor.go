@@ -28,7 +28,7 @@ type Options struct {
 	Version  string
 
 	// Upgrade are the arguments by which the executable at the path of this one
-	// tells whether CheckState of its standard input succeeds; nil: no other
+	// calls CheckState with its standard input and output; nil: no other
 	// can take the place of this one: it is no program of its own.
 	Upgrade []string
 

@@ -140,7 +140,21 @@ func prove(path string, args []string, state []byte) ([]byte, error) {
 	cmd := exec.CommandContext(ctx, path, args...)
 	cmd.Args[0] = os.Args[0]
 	cmd.Stdin = bytes.NewReader(state)
-	return cmd.CombinedOutput()
+	// Whatever it starts ends with it, and holds up nobody.
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
+	cmd.WaitDelay = time.Second
+	out, err := cmd.CombinedOutput()
+	if cmd.Process != nil {
+		_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) // there may be nobody
+	}
+	switch {
+	case ctx.Err() != nil:
+		err = fmt.Errorf("it does not say so within %v", proofTimeout)
+	case err == nil && !bytes.Contains(out, []byte(proofOf(state))):
+		err = errors.New("it does not say so; is it lastcall?")
+	}
+	return out, err
 }
 
 // replaceSelf executes the new executable in the place of this one: same pid,
