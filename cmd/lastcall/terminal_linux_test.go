@@ -92,7 +92,8 @@ func drains(t *testing.T, cmd *exec.Cmd, log func() string) {
 
 // A user who closes the terminal is gone, wherever the output goes.
 func TestClosedTerminalStops(t *testing.T) {
-	cmd, hangUp, log := onTerminal(t, "./lastcall", "run", "--listen", "127.0.0.1:0", "--", "sleep", "1000")
+	// The tests themselves may run under nohup.
+	cmd, hangUp, log := onTerminal(t, "env", "--default-signal=HUP", "./lastcall", "run", "--listen", "127.0.0.1:0", "--", "sleep", "1000")
 	eventually(t, log, "msg=\"supervisor started\"")
 	hangUp()
 	drains(t, cmd, log)
