@@ -155,6 +155,7 @@ func TestCut(t *testing.T) {
 	go func() { answer <- get(addr, "/work?/nowhere") }()
 	a.says("work begun")
 	a.signal(syscall.SIGTERM)
+	a.until("the other has ended", func() bool { return strings.Contains(a.log.String(), "msg=gone worker=app.") })
 	a.tell("cut")
 	if got := a.answer(); !strings.HasPrefix(got, `"cut: work of app.`) {
 		t.Errorf("cut: %s", got)

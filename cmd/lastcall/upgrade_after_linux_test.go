@@ -106,7 +106,7 @@ drain_timeout = "60s"
 	h.send(syscall.SIGWINCH) // a stop for which no operator waits
 	h.until("the stop command runs", func() bool { return h.read("journal") == "begun\n" })
 	h.send(syscall.SIGUSR2)
-	h.logged(`name="user defined signal 2"`)
+	h.logged("name=SIGUSR2")
 	for range 10 { // it would have come by then
 		if n := h.status().Upgrades; n != 0 {
 			t.Fatalf("%d upgrades while a stop command runs", n)

@@ -168,7 +168,7 @@ min_uptime = "10ms"
 	}
 	h.logged("msg=draining worker=slow.0")
 	h.send(syscall.SIGUSR2)
-	h.logged(`name="user defined signal 2"`)
+	h.logged("name=SIGUSR2")
 	if n := h.status().Upgrades; n != 0 {
 		t.Errorf("%d upgrades under a waiting operator", n)
 	}

@@ -6,6 +6,8 @@ import (
 	"syscall"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/lastcall/lastcall/internal/pool"
 )
 
@@ -29,7 +31,7 @@ func (s *Supervisor) handled() []os.Signal {
 // is waited for, the third cuts it.
 func (s *Supervisor) signalled(sig syscall.Signal) {
 	stopping := s.core.Phase() == pool.Stopping
-	s.log.Info("signal", "name", sig.String())
+	s.log.Info("signal", "name", unix.SignalName(sig))
 	switch sig {
 	case syscall.SIGINT:
 		s.interrupted(stopping)

@@ -6,6 +6,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/lastcall/lastcall/internal/proc"
 )
 
@@ -32,7 +34,7 @@ func TestHangupDuringAStopIsLogged(t *testing.T) {
 		if err := syscall.Kill(os.Getpid(), sig); err != nil {
 			t.Fatal(err)
 		}
-		s.logged("msg=signal name=" + sig.String())
+		s.logged("msg=signal name=" + unix.SignalName(sig))
 	}
 	s.logged("nothing to restart: it is stopping")
 	if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
