@@ -162,7 +162,11 @@ func (s *Supervisor) Run() Report {
 	}
 	// A reader of our output that is gone must not end the supervisor. Caught,
 	// not ignored: programs that others of this process start would inherit that.
-	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
+	pipe := make(chan os.Signal, 1)
+	signal.Notify(pipe, syscall.SIGPIPE)
+	if s.options.LeaveSignals { // else the process ends with it, and may have something to say still
+		defer signal.Stop(pipe)
+	}
 
 	var err error
 	if s.executable, err = ownPath(); err != nil {
