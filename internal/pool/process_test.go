@@ -14,6 +14,7 @@ type process struct {
 	due        time.Time
 	up         time.Time     // it became ready
 	listens    []string      // of its generation
+	needs      []string      // when it was started
 	watch      time.Duration // of the program when it became ready
 	proven     time.Time     // end of its minimum uptime
 	retire     time.Time     // when it is old enough, at the latest

@@ -311,7 +311,7 @@ func (w *world) note(e Event, a Action) {
 	case Spawn:
 		w.spawned = a.ID.Life
 		p := &process{id: a.ID, generation: a.Generation, state: LifeStarting, due: w.now.Add(w.program(a.ID).ReadyTimeout)}
-		p.listens = w.version(p).Listeners
+		p.listens, p.needs = w.version(p).Listeners, w.version(p).DependsOn
 		w.alive = append(w.alive, p)
 	case Quiesce:
 		w.listener[a.Listener].quiescing = true
