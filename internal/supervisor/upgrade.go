@@ -319,8 +319,8 @@ func (s *Supervisor) writeState(file *os.File) error {
 // can keep blocked wait. It cannot keep HUP, which would end everything: one
 // that comes then is lost (the runtime lets it through before it handles it).
 // TERM, INT and QUIT end the process then, and the guard finishes the stop, as
-// they want it. From the last look at the signals to the exec any is lost: some
-// microseconds.
+// they want it, from the last look at the signals on. Of the others one that comes
+// between that and the exec is lost: some microseconds.
 func (s *Supervisor) exec(file *os.File) error {
 	h, err := s.save()
 	if err != nil {
@@ -342,8 +342,18 @@ func (s *Supervisor) exec(file *os.File) error {
 	}
 	env := append(without(os.Environ(), StateVariable), fmt.Sprintf("%s=%d", StateVariable, raw(file)))
 	for first := true; first || s.signalsWait(); first = false {
+		if !first {
+			s.catchEnds()
+		}
 		if err := s.writeState(file); err != nil {
 			return err
+		}
+		if !s.options.LeaveSignals {
+			// From here on these end the process, and the guard finishes
+			// the stop: caught by a program that is about to go they
+			// would mean nothing.
+			defer s.catchEnds()
+			signal.Reset(syscall.SIGTERM, syscall.SIGINT, syscall.SIGQUIT)
 		}
 	}
 	if !s.options.LeaveSignals {
@@ -351,6 +361,13 @@ func (s *Supervisor) exec(file *os.File) error {
 		defer signal.Notify(s.signals, syscall.SIGHUP)
 	}
 	return fmt.Errorf("upgrade: execute %s: %w", s.executable, s.system.exec(s.executable, os.Args, env))
+}
+
+// catchEnds catches what asks for a stop.
+func (s *Supervisor) catchEnds() {
+	if !s.options.LeaveSignals {
+		signal.Notify(s.signals, syscall.SIGTERM, syscall.SIGINT, syscall.SIGQUIT)
+	}
 }
 
 // signalsWait tells whether signals do, those too that the runtime has taken and
