@@ -58,7 +58,7 @@ func importTable() map[string][]string {
 		"internal/proc":       {},
 		"internal/sock":       {},
 		"internal/sock/steer": {"internal/sock"},
-		"internal/supervisor": {"internal/control", "internal/gate", "internal/guard", "internal/pool", "internal/proc", "internal/sock", "internal/sock/steer", "internal/wire"},
+		"internal/supervisor": {"internal/control", "internal/gate", "internal/guard", "internal/handoff", "internal/pool", "internal/proc", "internal/sock", "internal/sock/steer", "internal/wire"},
 		"internal/wire":       {},
 		"lastcalltest":        {"."},
 		"prefork":             {".", "internal/control", "internal/gate", "internal/proc", "internal/sock", "internal/supervisor", "internal/wire"},

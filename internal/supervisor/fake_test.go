@@ -10,6 +10,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/lastcall/lastcall/internal/handoff"
 	"github.com/lastcall/lastcall/internal/pool"
 	"github.com/lastcall/lastcall/internal/proc"
 	"github.com/lastcall/lastcall/internal/sock"
@@ -225,7 +226,7 @@ func (f *fakeSystem) pair() (sender, receiver int, err error) {
 		return -1, -1, f.pairless
 	}
 	if f.real {
-		sender, receiver, err = pair()
+		sender, receiver, err = handoff.Pair()
 		f.minted = append(f.minted, sender, receiver)
 		return sender, receiver, err
 	}

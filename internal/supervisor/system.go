@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/lastcall/lastcall/internal/guard"
+	"github.com/lastcall/lastcall/internal/handoff"
 	"github.com/lastcall/lastcall/internal/pool"
 	"github.com/lastcall/lastcall/internal/proc"
 	"github.com/lastcall/lastcall/internal/sock"
@@ -98,7 +99,7 @@ func newSystem() (system, error) {
 		channel:   func() (channel, int, error) { return wire.Pair() },
 		notify:    openNotify,
 		pipe:      func() (source, *os.File, error) { return os.Pipe() },
-		pair:      pair,
+		pair:      handoff.Pair,
 		accepting: accepting,
 		memory:    proc.Memory,
 		prove:     prove,
