@@ -266,7 +266,7 @@ func TestB18SignalsAroundTheUpgrade(t *testing.T) {
 	go func() { _ = h.cmd.Wait(); close(ended) }()
 	count := func(what string) int { return strings.Count(h.read("log"), what) }
 	for i := range rounds {
-		sig := []syscall.Signal{syscall.SIGUSR1, syscall.SIGHUP}[i%2]
+		sig := []syscall.Signal{syscall.SIGHUP, syscall.SIGUSR1}[i%2]
 		moment := time.Duration(rand.IntN(60_000)) * time.Microsecond
 		h.send(syscall.SIGUSR2)
 		<-time.After(moment)
@@ -277,16 +277,48 @@ func TestB18SignalsAroundTheUpgrade(t *testing.T) {
 				t.Fatalf("the supervisor ended, %v: %v came %v after USR2", h.cmd.ProcessState, sig, moment)
 			default:
 			}
-			return count("supervisor upgraded") == i+1 && count("no log to reopen") == i/2+1
+			return count("supervisor upgraded") == i+1 && count("no log to reopen") == (i+1)/2
 		})
 	}
-	h.send(syscall.SIGUSR2)
-	<-time.After(time.Duration(rand.IntN(60_000)) * time.Microsecond)
 	h.send(syscall.SIGTERM)
 	<-ended
+}
+
+// A stop around an upgrade is a stop: by the old executable, the new one, or
+// between them by the guard.
+func TestB18StopAroundTheUpgrade(t *testing.T) {
+	const rounds = 40
+	for range rounds {
+		moment := time.Duration(rand.IntN(60_000)) * time.Microsecond
+		t.Run(moment.String(), func(t *testing.T) { stopAroundTheUpgrade(t, moment) })
+	}
+}
+
+func stopAroundTheUpgrade(t *testing.T, moment time.Duration) {
+	h := found(t)
+	h.configure(fmt.Sprintf(upgradeFile, h.addr, h.path("brisk")))
+	h.start()
+	h.logged("msg=ready\n")
+	h.send(syscall.SIGUSR2)
+	<-time.After(moment)
+	h.send(syscall.SIGTERM)
+	ended := make(chan struct{})
+	go func() { _ = h.cmd.Wait(); close(ended) }()
+	h.until("it ends", func() bool {
+		select {
+		case <-ended:
+			return true
+		default:
+			return false
+		}
+	})
 	h.until("nothing is left", func() bool { return len(h.left()) == 0 })
-	if got := h.cmd.ProcessState; got.ExitCode() != 0 && !strings.Contains(h.read("log"), "the guard has ended") {
+	log := h.read("log")
+	if got := h.cmd.ProcessState; got.ExitCode() != 0 && !strings.Contains(log, "the guard has ended") {
 		t.Errorf("it ended with %v", got)
+	}
+	if strings.Contains(log, "killed") {
+		t.Error("a worker was killed")
 	}
 }
 

@@ -35,6 +35,40 @@ func BlockSignals(signals []os.Signal) (restore func()) {
 // that was executed under BlockSignals that of most threads is not empty.
 func UnblockSignals() (restore func()) { return mask(unix.SIG_SETMASK, &unix.Sigset_t{}) }
 
+// DefaultSignals gives signals the action that the kernel has for them, until
+// restore: of TERM and its like, to end the process. It is for the one that
+// executes another program in the place of this one. A signal that a thread of
+// this program catches, though only to end it, is lost once the exec has begun
+// to end that thread (signal.Reset leaves the runtime's handler where it is);
+// one that no thread catches ends the process at once, or waits for the program
+// to come.
+func DefaultSignals(signals ...syscall.Signal) (restore func()) {
+	old := make([]disposition, len(signals))
+	for i, sig := range signals {
+		old[i].swap(sig)
+	}
+	return func() {
+		for i, sig := range signals {
+			old[i].swap(sig)
+		}
+	}
+}
+
+// A disposition is the kernel's struct sigaction, or less than this; SIG_DFL is
+// its zero value.
+type disposition [8]uint64
+
+// swap makes d what is done at a signal, and d what was. It fails, and d stays,
+// for KILL and STOP only.
+func (d *disposition) swap(sig syscall.Signal) {
+	const maskSize = 8
+	was := *d
+	if _, _, errno := syscall.RawSyscall6(syscall.SYS_RT_SIGACTION, uintptr(sig),
+		uintptr(unsafe.Pointer(d)), uintptr(unsafe.Pointer(&was)), maskSize, 0, 0); errno == 0 {
+		*d = was
+	}
+}
+
 // mask changes the mask of this thread. Neither call can fail.
 func mask(how int, set *unix.Sigset_t) (restore func()) {
 	runtime.LockOSThread()

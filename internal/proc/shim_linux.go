@@ -3,7 +3,6 @@ package proc
 import (
 	"math"
 	"syscall"
-	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
@@ -32,15 +31,13 @@ func closeOnExec(first int) error {
 // signal.Notify, for the same effect, would lose a signal that comes in
 // between; here it kills the process, as it should.
 func resetSignals() error {
-	const lastSignal, maskSize = 64, 8
-	var standard [8]uint64 // larger than any struct sigaction; SIG_DFL is 0
+	const lastSignal = 64
 	for sig := syscall.Signal(1); sig <= lastSignal; sig++ {
 		if sig == syscall.SIGHUP {
 			continue // ignored means nohup, whose wish is to be inherited
 		}
 		// It fails for KILL and STOP, which have nothing to reset.
-		_, _, _ = syscall.RawSyscall6(syscall.SYS_RT_SIGACTION, uintptr(sig),
-			uintptr(unsafe.Pointer(&standard)), 0, maskSize, 0, 0)
+		new(disposition).swap(sig)
 	}
 	return unix.PthreadSigmask(unix.SIG_SETMASK, &unix.Sigset_t{}, nil)
 }

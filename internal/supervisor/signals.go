@@ -27,6 +27,13 @@ func (s *Supervisor) handled() []os.Signal {
 	return signals
 }
 
+// catchSignals has them brought to the loop, if they are ours.
+func (s *Supervisor) catchSignals() {
+	if !s.options.LeaveSignals {
+		signal.Notify(s.signals, s.handled()...)
+	}
+}
+
 // signalled takes one signal. A hundred TERM are one; the second INT says what
 // is waited for, the third cuts it.
 func (s *Supervisor) signalled(sig syscall.Signal) {

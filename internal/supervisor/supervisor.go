@@ -156,10 +156,8 @@ func (s *Supervisor) Run() Report {
 		s.terminal = hasTerminal()
 	}
 	s.signals = make(chan os.Signal, 128)
-	if !s.options.LeaveSignals {
-		signal.Notify(s.signals, s.handled()...)
-		defer signal.Stop(s.signals)
-	}
+	s.catchSignals()
+	defer signal.Stop(s.signals)
 	// A reader of our output that is gone must not end the supervisor. Caught,
 	// not ignored: programs that others of this process start would inherit that.
 	pipe := make(chan os.Signal, 1)
@@ -278,6 +276,8 @@ func (s *Supervisor) loop() {
 			s.step(e)
 		case call := <-s.calls:
 			call()
+		case r := <-s.parking: // for an upgrade that was given up before
+			close(r.on)
 		case sig := <-s.signals:
 			s.signalled(sig.(syscall.Signal))
 		case <-timer.C:

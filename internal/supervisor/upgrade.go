@@ -320,7 +320,9 @@ func (s *Supervisor) writeState(file *os.File) error {
 // that comes then is lost (the runtime lets it through before it handles it).
 // TERM, INT and QUIT end the process then, and the guard finishes the stop, as
 // they want it, from the last look at the signals on. Of the others one that comes
-// between that and the exec is lost: some microseconds.
+// between that and the exec waits too where this executable was executed so
+// itself, since all its threads then block what they do not catch. In the first
+// of a row some are open, and it is lost: some microseconds.
 func (s *Supervisor) exec(file *os.File) error {
 	h, err := s.save()
 	if err != nil {
@@ -341,45 +343,35 @@ func (s *Supervisor) exec(file *os.File) error {
 		}
 	}
 	env := append(without(os.Environ(), StateVariable), fmt.Sprintf("%s=%d", StateVariable, raw(file)))
-	for first := true; first || s.signalsWait(); first = false {
-		if !first {
-			s.catchEnds()
-		}
-		if err := s.writeState(file); err != nil {
-			return err
-		}
-		if !s.options.LeaveSignals {
-			// From here on these end the process, and the guard finishes
-			// the stop: caught by a program that is about to go they
-			// would mean nothing.
-			defer s.catchEnds()
-			signal.Reset(syscall.SIGTERM, syscall.SIGINT, syscall.SIGQUIT)
-		}
+	defer s.catchSignals()
+	if !s.options.LeaveSignals {
+		// From here on these end the process, and the guard finishes the
+		// stop: caught by a program that is about to go they would mean
+		// nothing.
+		defer proc.DefaultSignals(syscall.SIGTERM, syscall.SIGINT, syscall.SIGQUIT)()
+	}
+	if err := s.lastLook(file); err != nil {
+		return err
 	}
 	if !s.options.LeaveSignals {
 		signal.Ignore(syscall.SIGHUP)
-		defer signal.Notify(s.signals, syscall.SIGHUP)
 	}
 	return fmt.Errorf("upgrade: execute %s: %w", s.executable, s.system.exec(s.executable, os.Args, env))
 }
 
-// catchEnds catches what asks for a stop.
-func (s *Supervisor) catchEnds() {
-	if !s.options.LeaveSignals {
-		signal.Notify(s.signals, syscall.SIGTERM, syscall.SIGINT, syscall.SIGQUIT)
+// lastLook writes the state down with the signals that have come, and catches
+// none from then on.
+func (s *Supervisor) lastLook(file *os.File) error {
+	for {
+		if err := s.writeState(file); err != nil {
+			return err
+		}
+		signal.Stop(s.signals) // it waits for those that the runtime has taken and not brought yet
+		if len(s.signals) == 0 {
+			return nil
+		}
+		s.catchSignals()
 	}
-}
-
-// signalsWait tells whether signals do, those too that the runtime has taken and
-// not yet brought to their channel, which it does aside: signal.Stop waits for
-// them.
-func (s *Supervisor) signalsWait() bool {
-	if !s.options.LeaveSignals {
-		none := make(chan os.Signal, 1)
-		signal.Notify(none, syscall.SIGUSR1)
-		signal.Stop(none)
-	}
-	return len(s.signals) > 0
 }
 
 // thaw goes on where parkReaders and handOver have stopped, however far they

@@ -145,3 +145,25 @@ func TestUpgradeThatFailsWithoutWorkers(t *testing.T) {
 		t.Errorf("report %+v", r)
 	}
 }
+
+// An upgrade that is given up for a stop while readers come to a halt holds none
+// of them: each still brings what its life says, its end too.
+func TestUpgradeGivenUp(t *testing.T) {
+	for range 10 {
+		s := run(t, Config{Name: "test", Programs: []Program{program("job", 8, "sleep")}})
+		s.logged("msg=ready\n")
+		var u *upgrade
+		s.call(context.Background(), func() {
+			u = s.wantUpgrade()
+			s.signals <- syscall.SIGTERM
+			s.replaceSelf()
+		})
+		<-u.refused
+		if !errorSays(u.err, "told to stop") {
+			t.Errorf("refused: %v", u.err)
+		}
+		if r := s.stop(); r.Code != 0 {
+			t.Errorf("report %+v", r)
+		}
+	}
+}
