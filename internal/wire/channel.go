@@ -3,7 +3,6 @@ package wire
 import (
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"os"
 	"sync"
@@ -17,7 +16,7 @@ import (
 type Channel struct {
 	conn *net.UnixConn
 	send sync.Mutex // orders messages that are sent in pages
-	buf  []byte
+	raw  syscall.RawConn
 	// beside has room for the one descriptor that any message has; the kernel
 	// closes what does not fit.
 	beside []byte
@@ -40,7 +39,12 @@ func OpenChannel(fd int) (*Channel, error) {
 		c.Close()
 		return nil, fmt.Errorf("open channel: descriptor %d is a %T, not a unix socket", fd, c)
 	}
-	return &Channel{conn: u, buf: make([]byte, MaxMessage+1), beside: make([]byte, syscall.CmsgSpace(4))}, nil
+	raw, err := u.SyscallConn()
+	if err != nil {
+		c.Close()
+		return nil, fmt.Errorf("open channel: %w", err)
+	}
+	return &Channel{conn: u, raw: raw, beside: make([]byte, syscall.CmsgSpace(4))}, nil
 }
 
 // Send writes the messages one after the other, with no other sender's between
@@ -75,20 +79,17 @@ const sendTimeout = time.Second
 // have no more of them. A descriptor that comes with anything else is closed.
 func (c *Channel) Receive() (Message, error) {
 	for {
-		n, beside, flags, _, err := c.conn.ReadMsgUnix(c.buf, c.beside)
+		text, beside, flags, err := c.next()
 		if errors.Is(err, syscall.ECONNRESET) {
 			// A peer that ended with messages of ours unread: reported once,
 			// and ahead of its last words, which are still to be read.
 			continue
 		}
-		if errors.Is(err, io.EOF) {
-			return Message{}, io.EOF // which Read does not wrap
-		}
 		if err != nil {
 			return Message{}, err
 		}
-		fds := descriptors(c.beside[:beside])
-		m, err := Decode(c.buf[:n])
+		fds := descriptors(beside)
+		m, err := Decode(text)
 		if err == nil && m.Peer != nil && len(fds) == 1 && flags&syscall.MSG_CTRUNC == 0 {
 			m.Peer.FD = fds[0]
 			return m, nil
