@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"fmt"
 	"os"
+	"runtime"
 	"runtime/debug"
 	"strings"
 
@@ -17,6 +18,10 @@ import (
 // little. It may be called from any goroutine; where it cannot be done it does
 // nothing.
 func Trim() {
+	// Each collection halves the stacks that have been larger; the last is
+	// FreeOSMemory's.
+	runtime.GC()
+	runtime.GC()
 	debug.FreeOSMemory()
 	exe, err := os.Readlink("/proc/self/exe")
 	if err != nil {
