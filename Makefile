@@ -49,6 +49,8 @@ race: ## all tests, with the race detector
 	@# what they run is under it in the packages above. `make racecommand` has both.
 	@go test -timeout 4m ./cmd/lastcall
 	@if [ -f examples/go.mod ]; then echo '== go test -race (examples)'; cd examples && go test -race -timeout 4m ./...; fi
+	@# A stop around the fork, at all its moments: the detector leaves time for few.
+	@if [ -f examples/go.mod ]; then cd examples && go test -timeout 4m -run '^TestS9' ./siege; fi
 
 # How long make sim plays, and how long make fuzz tries each target.
 SIMTIME ?= 10m

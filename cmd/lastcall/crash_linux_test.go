@@ -3,7 +3,6 @@ package main
 import (
 	"debug/elf"
 	"fmt"
-	"net/http"
 	"os"
 	"os/exec"
 	"strings"
@@ -20,28 +19,14 @@ func TestCrashOfTheSupervisor(t *testing.T) {
 			t.Parallel()
 			h := build(t)
 			h.logged("msg=ready\n")
-			answer := make(chan int, 1)
-			go func() {
-				r, err := http.Post("http://"+h.addr, "text/plain", nil)
-				if err != nil {
-					answer <- -1
-					return
-				}
-				r.Body.Close()
-				answer <- r.StatusCode
-			}()
-			h.until("the request is in progress", func() bool { return strings.Contains(h.read("journal"), "begun\n") })
+			answer := h.post()
 			h.send(sig)
 			_ = h.cmd.Wait()
 			if got := h.cmd.ProcessState; got.ExitCode() != 2 {
 				t.Errorf("it ended with %v, want exit code 2", got)
 			}
-			if err := os.WriteFile(h.path("go"), nil, 0o666); err != nil {
-				t.Fatal(err)
-			}
-			if code := <-answer; code != http.StatusOK {
-				t.Errorf("answered with %d", code)
-			}
+			h.finish()
+			h.whole(answer)
 			h.until("nothing is left", func() bool { return len(h.left()) == 0 })
 			if got, want := h.read("journal"), "up\nbegun\nanswered\ndown\n"; got != want {
 				t.Errorf("journal %q, want %q", got, want)

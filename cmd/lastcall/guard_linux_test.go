@@ -153,6 +153,44 @@ func (h *house) command(args ...string) *exec.Cmd {
 	return cmd
 }
 
+// post sends a request and returns when the worker is at work on it, which it is
+// until finish.
+func (h *house) post() (answer <-chan string) {
+	h.t.Helper()
+	came := make(chan string, 1)
+	go func() {
+		r, err := http.Post("http://"+h.addr, "text/plain", nil)
+		if err != nil {
+			came <- err.Error()
+			return
+		}
+		defer r.Body.Close()
+		b, err := io.ReadAll(r.Body)
+		if err != nil {
+			b = append(b, err.Error()...)
+		}
+		came <- r.Status + " " + string(b)
+	}()
+	h.until("the request is in progress", func() bool { return strings.Contains(h.read("journal"), "begun\n") })
+	return came
+}
+
+// finish lets whoever waits for it be done.
+func (h *house) finish() {
+	h.t.Helper()
+	if err := os.WriteFile(h.path("go"), nil, 0o666); err != nil {
+		h.t.Fatal(err)
+	}
+}
+
+// whole wants the answer to a request that was let finish.
+func (h *house) whole(answer <-chan string) {
+	h.t.Helper()
+	if got, want := <-answer, "200 OK done\n"; got != want {
+		h.t.Errorf("the answer is %q, want %q", got, want)
+	}
+}
+
 func (h *house) until(what string, ok func() bool) {
 	h.t.Helper()
 	limit := time.NewTimer(time.Minute)
@@ -224,18 +262,7 @@ func TestKillTheSupervisor(t *testing.T) {
 		}
 		return true
 	})
-	answer := make(chan string, 1)
-	go func() {
-		r, err := http.Post("http://"+h.addr, "text/plain", nil)
-		if err != nil {
-			answer <- err.Error()
-			return
-		}
-		defer r.Body.Close()
-		b, err := io.ReadAll(r.Body)
-		answer <- fmt.Sprint(r.StatusCode, string(b), err)
-	}()
-	h.until("the request is in progress", func() bool { return strings.Contains(h.read("journal"), "begun\n") })
+	answer := h.post()
 	if err := h.cmd.Process.Kill(); err != nil {
 		t.Fatal(err)
 	}
@@ -252,12 +279,8 @@ func TestKillTheSupervisor(t *testing.T) {
 		t.Fatalf("answered too early: %s", a)
 	default:
 	}
-	if err := os.WriteFile(h.path("go"), nil, 0o666); err != nil {
-		t.Fatal(err)
-	}
-	if got, want := <-answer, "200done\n<nil>"; got != want {
-		t.Errorf("the answer is %q, want %q", got, want)
-	}
+	h.finish()
+	h.whole(answer)
 	h.until("nothing is left", func() bool { return len(h.left()) == 0 })
 	if got, want := h.read("journal"), "up\nbegun\nanswered\ndown\n"; got != want {
 		t.Errorf("journal %q, want %q", got, want)

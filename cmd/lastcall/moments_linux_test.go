@@ -1,10 +1,7 @@
 package main
 
 import (
-	"io"
 	"math/rand/v2"
-	"net/http"
-	"os"
 	"slices"
 	"strings"
 	"syscall"
@@ -84,18 +81,7 @@ func TestHundredSignals(t *testing.T) {
 func TestTermToEverybody(t *testing.T) {
 	h := build(t)
 	h.logged("msg=ready\n")
-	answer := make(chan string, 1)
-	go func() {
-		r, err := http.Post("http://"+h.addr, "text/plain", nil)
-		if err != nil {
-			answer <- err.Error()
-			return
-		}
-		defer r.Body.Close()
-		b, _ := io.ReadAll(r.Body)
-		answer <- r.Status + " " + string(b)
-	}()
-	h.until("the request is in progress", func() bool { return strings.Contains(h.read("journal"), "begun\n") })
+	answer := h.post()
 	var spared []int
 	for _, pid := range h.left() {
 		group, err := unix.Getpgid(pid)
@@ -109,12 +95,8 @@ func TestTermToEverybody(t *testing.T) {
 		}
 	}
 	h.logged("msg=draining worker=web.1")
-	if err := os.WriteFile(h.path("go"), nil, 0o666); err != nil {
-		t.Fatal(err)
-	}
-	if got, want := <-answer, "200 OK done\n"; got != want {
-		t.Errorf("the answer is %q, want %q", got, want)
-	}
+	h.finish()
+	h.whole(answer)
 	h.ends(0)
 	if got, want := h.read("journal"), "up\nbegun\nanswered\ndown\n"; got != want {
 		t.Errorf("journal %q, want %q", got, want)

@@ -112,9 +112,7 @@ drain_timeout = "60s"
 			t.Fatalf("%d upgrades while a stop command runs", n)
 		}
 	}
-	if err := os.WriteFile(h.path("go"), nil, 0o666); err != nil {
-		t.Fatal(err)
-	}
+	h.finish()
 	h.logged("supervisor upgraded")
 	w := h.worker("web.0")
 	if w.State != "draining" {

@@ -2,7 +2,6 @@ package main
 
 import (
 	"fmt"
-	"net/http"
 	"os"
 	"slices"
 	"strings"
@@ -83,31 +82,17 @@ func TestB18UpgradeInADrain(t *testing.T) {
 	t.Parallel()
 	h := build(t)
 	h.logged("msg=ready\n")
-	answer := make(chan int, 1)
-	go func() {
-		r, err := http.Post("http://"+h.addr, "text/plain", nil)
-		if err != nil {
-			answer <- -1
-			return
-		}
-		r.Body.Close()
-		answer <- r.StatusCode
-	}()
-	h.until("the request is in progress", func() bool { return strings.Contains(h.read("journal"), "begun\n") })
+	answer := h.post()
 	h.send(syscall.SIGWINCH)
 	h.logged("msg=draining worker=web.1")
 	h.upgradeBySignal()
 	select {
-	case code := <-answer:
-		t.Errorf("answered with %d before the work was done", code)
+	case got := <-answer:
+		t.Errorf("answered with %q before the work was done", got)
 	default:
 	}
-	if err := os.WriteFile(h.path("go"), nil, 0o666); err != nil {
-		t.Fatal(err)
-	}
-	if code := <-answer; code != http.StatusOK {
-		t.Errorf("answered with %d", code)
-	}
+	h.finish()
+	h.whole(answer)
 	h.until("the workers are gone", func() bool { return h.worker("web.0").PID == 0 && h.worker("web.1").PID == 0 })
 	if log := h.read("log"); strings.Contains(log, "level=WARN") {
 		t.Error("it warns")
@@ -172,9 +157,7 @@ min_uptime = "10ms"
 	if n := h.status().Upgrades; n != 0 {
 		t.Errorf("%d upgrades under a waiting operator", n)
 	}
-	if err := os.WriteFile(h.path("go"), nil, 0o666); err != nil {
-		t.Fatal(err)
-	}
+	h.finish()
 	if err := operator.Wait(); err != nil {
 		t.Errorf("drain: %v", err)
 	}
