@@ -191,7 +191,7 @@ func TestFileThroughDrain(t *testing.T) {
 	if err := os.WriteFile(path, content, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	s := serveHandler(t, &Worker{StallTimeout: 50 * time.Millisecond}, func(w http.ResponseWriter, r *http.Request) {
+	s := serveHandler(t, &Worker{StallTimeout: 250 * time.Millisecond}, func(w http.ResponseWriter, r *http.Request) {
 		http.ServeFile(w, r, path)
 	})
 	c := dial(t, s.addr)
@@ -204,10 +204,10 @@ func TestFileThroughDrain(t *testing.T) {
 		t.Fatal(err)
 	}
 	got := make([]byte, 0, len(content))
-	buf := make([]byte, 256<<10)
+	buf := make([]byte, 64<<10)
 	began := time.Now()
 	for len(got) < len(content) {
-		if len(got) == 4*len(buf) {
+		if len(got) == 16*len(buf) {
 			s.Drain()
 			s.waitDraining()
 		}
