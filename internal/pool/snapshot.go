@@ -49,7 +49,7 @@ type LifeView struct {
 	Deadline   time.Time // of its state; zero: none
 	Closed     []string  // listeners it has closed
 	AtGate     bool      // the gate is being asked
-	Closing    bool      // it has its close signal, and its stop signal comes when it has no work any more
+	Closing    bool      // it has its close signal, and not yet its stop signal
 	Told       bool      // it was told to end, and that was the last word; or it ends unasked
 	Sent       int       // of the signals that follow the stop signal
 	Escalate   time.Time // when the next of them comes; zero: none
@@ -123,11 +123,12 @@ func (l *life) view() LifeView {
 		AtGate: l.step == atGate || l.step == held, Sent: l.sent, Escalate: l.escalate,
 	}
 	switch l.step {
-	case emptying, atGate:
+	case emptying, atGate, commanded:
 		v.Closing = l.closeSent && l.state == LifeDraining
+		v.Told = l.state == LifeCutting
 	case signalled, asked, held, byItself:
 		v.Told = l.leaving()
-	case notAsked, commanded:
+	case notAsked:
 		v.Told = l.exited || l.state == LifeCutting
 	}
 	return v
