@@ -176,7 +176,7 @@ func (p *Pool) signal(now time.Time, pr *program, l *life, timeout time.Duration
 func (p *Pool) expired(now time.Time, pr *program, s *slot, l *life) {
 	switch l.state {
 	case LifeStarting:
-		p.kill(now, l, fmt.Sprintf("not ready within %v", pr.ReadyTimeout))
+		p.kill(now, l, fmt.Sprintf("not ready within %v", l.deadline.Sub(l.since)))
 	case LifeDraining:
 		switch l.step {
 		case atGate:
