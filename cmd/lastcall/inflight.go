@@ -9,7 +9,8 @@ import (
 
 const inflightHelp = `List the operations in progress: requests, and work that the application began
 itself. A drain waits for those of class critical; expendable ones may be cut.
-Only workers that use the Go package know what they do; others are not listed.`
+Workers that neither use the Go package nor tell of their operations
+(X_LASTCALL_BEGIN on their notify socket) are not listed.`
 
 func (c *cli) inflightVerb() *cobra.Command {
 	var asJSON bool

@@ -26,6 +26,7 @@ func randomPrograms(r *rand.Rand) []string {
 	for _, p := range programs {
 		p.Gated = len(p.Listeners) > 0 && r.IntN(2) == 0
 		p.StopCommand = len(p.Listeners) < 2 && r.IntN(2) == 0
+		p.CloseSignal, p.StopSteps = r.IntN(3) == 0, stopSteps(p.Name)
 		if r.IntN(2) == 0 {
 			randomSettings(r, &p)
 		}
@@ -34,12 +35,22 @@ func randomPrograms(r *rand.Rand) []string {
 	return lines
 }
 
+// stopSteps are those of a program whatever it becomes: of which list a life has
+// its signals while that changes cannot be seen from outside.
+func stopSteps(name string) []StopStep {
+	if name == "api" {
+		return []StopStep{{time.Second, 2}, {2 * time.Second, 3}}
+	}
+	return nil
+}
+
 // randomSettings are those that most programs leave as they are.
 func randomSettings(r *rand.Rand, p *Program) {
 	p.Restart = []RestartPolicy{"", Always, OnFailure, Never}[r.IntN(4)]
 	p.MinUptime = []time.Duration{0, 0, time.Second}[r.IntN(3)]
 	p.MaxAge = []time.Duration{0, 0, 30 * time.Second}[r.IntN(3)]
 	p.MaxAgeJitter = []time.Duration{0, 10 * time.Second}[r.IntN(2)]
+	p.DrainMax = []time.Duration{0, 14 * time.Second}[r.IntN(2)]
 	p.Watchdog = []time.Duration{0, 0, 5 * time.Second, 2 * time.Second}[r.IntN(4)]
 	if len(p.Listeners) > 0 {
 		p.LameDuck = []time.Duration{0, 4 * time.Second}[r.IntN(2)]
@@ -59,11 +70,14 @@ func sayProgram(p Program) string {
 	list("listen", p.Listeners)
 	list("depends_on", p.DependsOn)
 	fmt.Fprintf(&b, " max_surge=%d max_draining=%d", p.MaxSurge, p.MaxDraining)
-	b.WriteString(word(p.Gated, " gated") + word(p.StopCommand, " stop_command") + word(p.Restart != "", " restart="+string(p.Restart)))
+	for i, step := range p.StopSteps {
+		b.WriteString(word(i == 0, " stop_signal=15") + fmt.Sprintf(",%v,%d", step.After, step.Signal))
+	}
+	b.WriteString(word(p.Gated, " gated") + word(p.CloseSignal, " close_signal") + word(p.StopCommand, " stop_command") + word(p.Restart != "", " restart="+string(p.Restart)))
 	for _, d := range []struct {
 		key   string
 		value time.Duration
-	}{{"min_uptime", p.MinUptime}, {"max_age", p.MaxAge}, {"max_age_jitter", p.MaxAgeJitter}, {"watchdog", p.Watchdog}, {"lame_duck", p.LameDuck}} {
+	}{{"min_uptime", p.MinUptime}, {"max_age", p.MaxAge}, {"max_age_jitter", p.MaxAgeJitter}, {"watchdog", p.Watchdog}, {"drain_max", p.DrainMax}, {"lame_duck", p.LameDuck}} {
 		b.WriteString(word(d.value > 0, fmt.Sprintf(" %s=%v", d.key, d.value)))
 	}
 	return b.String()
@@ -95,7 +109,7 @@ func (w *world) randomReload(r *rand.Rand) move {
 				}
 			}
 		case 4:
-			p.MaxSurge, p.MaxDraining, p.Gated, p.StopCommand = r.IntN(3), r.IntN(3), r.IntN(2) == 0, r.IntN(2) == 0
+			p.MaxSurge, p.MaxDraining, p.Gated, p.StopCommand, p.CloseSignal = r.IntN(3), r.IntN(3), r.IntN(2) == 0, r.IntN(2) == 0, r.IntN(3) == 0
 		case 5:
 			randomSettings(r, p)
 		case 6:
@@ -108,7 +122,7 @@ func (w *world) randomReload(r *rand.Rand) move {
 			if slices.ContainsFunc(programs, func(o Program) bool { return o.Name == name }) {
 				continue
 			}
-			added := Program{Name: name, Workers: 1 + r.IntN(2), MaxSurge: 1}
+			added := Program{Name: name, Workers: 1 + r.IntN(2), MaxSurge: 1, StopSteps: stopSteps(name)}
 			programs = append(programs, added)
 			m.lines = append(m.lines, sayProgram(added))
 			continue

@@ -7,7 +7,7 @@ import "slices"
 // forgotten, two steps in the wrong order.
 func faults() []fault {
 	return slices.Concat(faultsOfLives(), faultsOfEvents(), faultsOfSlots(), faultsOfRolls(), faultsOfStops(), faultsOfCommands(),
-		faultsOfPolicies(), faultsOfRecycling(), faultsOfReloads(), faultsOfState(), faultsOfIntroductions())
+		faultsOfPolicies(), faultsOfRecycling(), faultsOfReloads(), faultsOfState(), faultsOfIntroductions(), faultsOfSignals())
 }
 
 func faultsOfLives() []fault {
@@ -20,7 +20,7 @@ func faultsOfLives() []fault {
 		{"life.go", `l.step, l.deadline = atGate, now.Add(pr.DrainTimeout)`, `l.step, l.deadline = atGate, time.Time{}`, "a gate is waited for for ever"},
 		{"life.go", `pr.StopCommand && l.step != commanded && !l.exited`, `pr.StopCommand && !l.exited`, "a stop command that failed is run again instead of the signal"},
 		{"life.go", `l.step, l.deadline = commanded, now.Add(pr.StopTimeout)`, `l.step, l.deadline = commanded, time.Time{}`, "a stop command is waited for for ever"},
-		{"life.go", `l.step, l.deadline = signalled, now.Add(timeout)`, `l.step, l.deadline = signalled, now.Add(timeout/2)`, "half the drain timeout"},
+		{"life.go", `l.step, l.deadline, l.sent = signalled, now.Add(timeout), 0`, `l.step, l.deadline, l.sent = signalled, now.Add(timeout/2), 0`, "half the drain timeout"},
 		{"life.go", "l.gateShut = true\n\t\t\tp.signal(now, pr, l, pr.StopTimeout)", "l.gateShut = true\n\t\t\tp.signal(now, pr, l, pr.DrainTimeout)", "a gate that stays shut doubles the drain timeout"},
 		{"life.go", "p.emit(Quit{ID: l.id})\n\t\t\tp.cutting", "p.cutting", "a worker whose gate stays shut is killed and not let go"},
 		{"life.go", `now.Add(pr.UnwindTimeout + KillMargin)`, `now.Add(pr.UnwindTimeout)`, "no margin between a cut and the kill"},
@@ -45,7 +45,7 @@ func faultsOfEvents() []fault {
 		{"take.go", `if l.step != asked || !l.hold {`, `if l.step != asked {`, "a gate is asked where there is none"},
 		{"take.go", "l.step = asked\n\t\tp.emit(Quit{ID: id})", "l.step = asked", "an open gate lets nobody go"},
 		{"take.go", `p.emit(Quit{ID: l.id}) // its deadline has passed, or a reload has done away with the gate`, ``, "a worker that drained too late is held until it is killed"},
-		{"take.go", "l.step = notAsked // its end stays a crash", "", "a worker that leaves its group behind has not crashed"},
+		{"take.go", "l.step = by // its end stays a crash", "", "a worker that leaves its group behind has not crashed"},
 		{"take.go", "l.deadline = until // what is left has the time that all were given", "_ = until", "a process that ends gives its group more time"},
 		{"take.go", "if l.state == LifeStuck {\n", "if false {\n", "the late end of a stuck life counts as another crash"},
 		{"take.go", `case p.phase == Stopping || pr.held || pr.goes():`, `case p.phase == Stopping || pr.goes():`, "what a hard restart ends counts as crashed"},
@@ -60,7 +60,7 @@ func faultsOfEvents() []fault {
 func faultsOfSlots() []fault {
 	return []fault{
 		{"pool.go", `visit(&s.retry)`, ``, "nobody wakes a slot that waits"},
-		{"pool.go", `{&l.deadline, &l.proven, &l.retire, &l.silent}`, `{&l.proven, &l.retire, &l.silent}`, "nobody wakes for the deadline of a life"},
+		{"pool.go", `{&l.deadline, &l.proven, &l.retire, &l.silent, &l.settled, &l.escalate}`, `{&l.proven, &l.retire, &l.silent, &l.settled, &l.escalate}`, "nobody wakes for the deadline of a life"},
 		{"pool.go", `d.IsZero() || now.Before(*d)`, `d.IsZero() || !now.After(*d)`, "a deadline is kept one tick late"},
 		{"pool.go", `&& !p.rolling(pr, s)`, ``, "a slot starts lives of its own during a roll"},
 		{"pool.go", `s.vacant() && s.n < pr.wanted`, `s.vacant()`, "slots above the number of workers come back"},
@@ -127,7 +127,7 @@ func faultsOfStops() []fault {
 		{"listener.go", `return quiesced || !pr.serves()`, `return quiesced`, "a queue that nobody accepts from is waited for"},
 		{"listener.go", `&& p.released(l)`, ``, "a listener is closed while workers hold it"},
 		{"listener.go", `return l.drained || slices.Contains(l.closed, listener)`, `return l.drained || slices.Contains(l.closed, "")`, "a listener stays open until the drain has ended"},
-		{"listener.go", `life.step == signalled && (!life.channel || life.exited)`, `life.step == signalled`, "a worker that says when it has closed is not waited for"},
+		{"listener.go", `life.hasLeft() && (!life.channel || life.exited)`, `life.hasLeft()`, "a worker that says when it has closed is not waited for"},
 	}
 }
 
@@ -204,7 +204,7 @@ func faultsOfReloads() []fault {
 		{"reload.go", `p.closing(pr) || pr.started &&`, `pr.started &&`, "a roll goes back to workers that take no newcomers"},
 		{"reload.go", `pr.added = pr.added || leaving`, ``, "what comes back and does not come up ends all"},
 		{"reload.go", "\tp.endSurge(now, pr)\n", "", "the new life of a roll that a reload has ended stays beside the old one"},
-		{"reload.go", "\t\tp.needAtOnce(pr, n)\n", "", "a life does not need what the configuration says now"},
+		{"reload.go", "\t\tp.holdAtOnce(pr, n)\n", "", "a life does not need what the configuration says now"},
 		{"relation.go", `p.precede(pr, l.needs)`, `_ = l.needs`, "what the old lives of a program that is removed in a roll need ends under them"},
 		{"take.go", `if !slices.Equal(l.needs, pr.DependsOn) {`, `if false {`, "what nobody needs any more is waited for"},
 		{"relation.go", `&& pr.circles(ahead) }`, `&& false && pr.circles(ahead) }`, "a dependency that is turned round panics"},

@@ -46,6 +46,9 @@ func invariants() []invariant {
 		{rule: "introduced is who drains for a roll to who serves and stays", each: introducedWell},
 		{rule: "whoever can move is introduced to all that can take, once, and again when it has lost one", after: allIntroduced},
 		{rule: "a drain waits for peers if some are there or come up, and only then", each: movedToSomebody},
+		{rule: "each stop signal comes when it is its turn", each: signalsInTurn, after: signalsInTime},
+		{rule: "who is asked in two steps has its close signal first, and is waited for", each: closeFirst, after: closeGoesOn},
+		{rule: "who ends by itself is left alone, and serves nobody", each: leftAlone, after: endsSoon},
 		{rule: "a life at its gate is let go when the gate opens or its deadline passes", each: gateFirst},
 		{rule: "a listener is quiesced when its last user ends, and closed when nobody holds it", each: listenerLast, after: closedAtOnce},
 		{rule: "on a stop whom nobody needs is asked as soon as its queue is empty, or serves nobody", after: askedInTime},
@@ -69,7 +72,7 @@ func invariants() []invariant {
 // order tells whether an action is one that a process feels.
 func order(a Action) bool {
 	switch a.(type) {
-	case Ask, AskGate, RunStopCommand, Signal, Cut, Quit, Abort, Kill:
+	case Ask, AskGate, RunStopCommand, Close, Signal, Cut, Quit, Abort, Kill:
 		return true
 	}
 	return false
@@ -78,7 +81,7 @@ func order(a Action) bool {
 // asks returns the life that an action is the first to ask to end.
 func (w *world) asks(a Action) *process {
 	switch a.(type) {
-	case Ask, AskGate, RunStopCommand, Signal:
+	case Ask, AskGate, RunStopCommand, Close, Signal:
 		if p := w.process(idOf(a)); p != nil && !p.told {
 			return p
 		}
@@ -250,12 +253,15 @@ func askedWell(w *world, a Action) {
 			turns := p.asked && !p.drained && p.reason == ForRoll && a.Reason == ForStop && w.forStop(set) && a.Hold == p.hold && w.now.Add(a.Timeout).Equal(p.due)
 			return p.hello && !p.exited && (first || again || turns)
 		case AskGate:
-			return set.Gated && !p.told && !p.hello && w.forStop(set) || p.asked && p.drained && p.hold
+			return set.Gated && !p.told && !p.hello && w.forStop(set) || p.asked && p.drained && p.hold || set.Gated && p.closing && !p.busy
+		case Close:
+			return set.CloseSignal && !p.told && !p.hello && !p.exited && p.was == LifeReady
 		case RunStopCommand:
 			return set.StopCommand && !p.asked && !p.signal && !p.command && !p.exited
 		case Signal:
 			_, died := w.story[len(w.story)-1].event.(Exited)
-			return (!p.asked && (!p.signal || !p.told) || died) && (p.command || p.exited || !set.StopCommand || w.hurry)
+			follows := p.signal && p.told && p.sent < len(set.StopSteps)
+			return follows || (!p.asked && (!p.signal || !p.told) || died) && (p.command || p.exited || !set.StopCommand || w.hurry)
 		case Cut:
 			return p.asked && w.hurry
 		}
@@ -329,7 +335,7 @@ func listenerLast(w *world, a Action) {
 // lets tells whether a life has let go of a listener, or cannot say so and was
 // told.
 func (p *process) lets(listener string) bool {
-	return p.ending || p.drained || slices.Contains(p.closed, listener) || p.killed || p.state == LifeStuck || p.aborted || p.hung && p.state == LifeCutting || p.told && p.signal && (!p.hello || p.exited)
+	return p.ending || p.drained || slices.Contains(p.closed, listener) || p.killed || p.state == LifeStuck || p.aborted || p.hung && p.state == LifeCutting || (p.told && p.signal || p.closing || p.itself) && (!p.hello || p.exited)
 }
 
 func closedAtOnce(w *world, _ *entry) {

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 )
 
 // play does one move, if it is possible now.
@@ -54,6 +55,16 @@ func (w *world) playLife(p *process, m move) {
 		w.step(Ready{p.id})
 	case m.what == "alive" && p.saidReady && !p.exited:
 		w.step(Alive{p.id})
+	case m.what == "hung" && p.saidReady && !p.exited:
+		w.step(Hung{p.id})
+	case m.what == "watch" && !p.exited:
+		w.step(Watch{p.id, time.Duration(m.number) * 3 * time.Second})
+	case m.what == "extend" && !p.exited:
+		w.step(Extend{p.id, time.Duration(1+m.number*5) * time.Second})
+	case m.what == "ending" && !p.exited:
+		w.step(Ending{p.id})
+	case m.what == "busy" && !p.hello && !p.exited:
+		w.step(Busy{p.id, m.number == 1})
 	case m.what == "worn" && !p.exited:
 		w.step(Worn{p.id, "requests"})
 	case m.what == "closed" && p.hello && !p.exited:
@@ -85,6 +96,7 @@ func (w *world) playNonsense(n int) {
 	w.step([]Event{
 		Gone{ID: id}, Hello{id, true}, Ready{id}, Drained{id, 1}, Exited{id}, GateOpen{id}, CommandFailed{id}, Quiesced{"nothing"},
 		Alive{id}, Worn{id, "requests"}, Lost{id, id}, Quiet{id},
+		Hung{id}, Watch{id, 1}, Extend{id, 1}, Ending{id}, Busy{id, true},
 	}[n])
 	w.nonsense = false
 }
@@ -224,7 +236,7 @@ func (w *world) cooperate() bool {
 		case p.killed:
 			w.step(Gone{ID: p.id, Exit: Exit{Signal: 9}})
 			return true
-		case p.told || p.exited:
+		case p.told || p.exited || p.itself:
 			w.step(Gone{ID: p.id})
 			return true
 		case !p.saidReady:
@@ -240,7 +252,7 @@ func (w *world) cooperate() bool {
 func (w *world) obey() {
 	limit := w.now
 	for _, p := range w.everyProgram() {
-		limit = limit.Add(p.LameDuck + p.DrainTimeout + p.StopTimeout + p.DrainTimeout + p.UnwindTimeout + KillMargin)
+		limit = limit.Add(p.LameDuck + max(p.DrainMax, p.DrainTimeout) + p.StopTimeout + p.DrainTimeout + p.UnwindTimeout + KillMargin)
 	}
 	for !w.done() {
 		switch i := slices.IndexFunc(w.alive, func(p *process) bool { return p.killed && p.state != LifeStuck }); {
@@ -300,6 +312,16 @@ func say(e Event) string {
 		return "ready " + e.ID.String()
 	case Alive:
 		return "alive " + e.ID.String()
+	case Hung:
+		return "hung " + e.ID.String()
+	case Watch:
+		return fmt.Sprintf("watch %s %v", e.ID, e.Every)
+	case Extend:
+		return fmt.Sprintf("extend %s %v", e.ID, e.By)
+	case Ending:
+		return "ending " + e.ID.String()
+	case Busy:
+		return strings.TrimSuffix("busy "+e.ID.String()+" "+word(!e.Is, "no"), " ")
 	case Worn:
 		return "worn " + e.ID.String() + " " + e.Why
 	case Closed:

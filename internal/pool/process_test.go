@@ -45,13 +45,24 @@ type process struct {
 	recycled bool // and it was said
 	hung     bool // it gives no sign
 	aborted  bool // and was ended for it
-	exit     Exit // once it is ending
+	ownWatch bool // it has set its watchdog itself
+	itself   bool // it said that it ends
+	busy     bool // it said that it has work
+	closing  bool // it has its close signal
+	settled  time.Time
+	latest   time.Time // up to when it may put off what comes next
+	sent     int       // of the signals that follow the stop signal
+	escalate time.Time // when the next of them comes
+	exit     Exit      // once it is ending
 }
 
 // note lets an action on a life come true. What its deadline is then follows
 // from the program's settings, by the words of the manual: not from the core.
 func (p *process) note(w *world, e Event, a Action) {
 	set := w.program(p.id)
+	if w.asks(a) == p {
+		p.latest = w.now.Add(max(set.DrainMax, set.DrainTimeout))
+	}
 	switch a := a.(type) {
 	case Became:
 		p.became(w, a.State)
@@ -62,20 +73,29 @@ func (p *process) note(w *world, e Event, a Action) {
 	case Lame:
 		p.lame = true
 	case AskGate:
-		if !p.asked { // else it has what is left of its own
+		if !p.asked && !p.closing { // else it has what is left of its own
 			p.due = w.now.Add(set.DrainTimeout)
 		}
-		p.told, p.atGate = true, true
+		p.told, p.atGate, p.opened = true, true, false
+	case Close:
+		p.told, p.closing, p.due, p.settled = true, true, w.now.Add(set.DrainTimeout), w.now.Add(CloseMoment)
 	case RunStopCommand:
 		p.told, p.command, p.atGate, p.due = true, true, false, w.now.Add(set.StopTimeout)
 	case Signal:
 		_, died := e.(Exited)
 		died = died && idOf(e) == p.id
+		if p.signal && a.Signal != 15 { // it follows another
+			p.sent++
+			p.arm(w)
+			return
+		}
+		p.sent = 0
+		p.arm(w)
 		switch {
 		case died && !p.told && !p.signal: // to the rest of a group that lost its head
 			p.due, p.signal = w.now.Add(set.StopTimeout), true
 			return
-		case !died && p.atGate:
+		case !died && (p.atGate || p.closing && p.busy && !p.command):
 			p.due = w.now.Add(set.StopTimeout)
 		case !died || p.command || !p.told:
 			p.due = w.now.Add(set.DrainTimeout)
@@ -93,6 +113,9 @@ func (p *process) note(w *world, e Event, a Action) {
 
 func (p *process) became(w *world, to State) {
 	p.was, p.state = p.state, to
+	if to != LifeDraining {
+		p.escalate = time.Time{}
+	}
 	if to == LifeGone || to == LifeStuck {
 		w.lastEnd[p.id.Worker()] = max(w.lastEnd[p.id.Worker()], p.id.Life)
 	}
@@ -124,6 +147,20 @@ func idOf(about any) ID {
 	case Ready:
 		return x.ID
 	case Alive:
+		return x.ID
+	case Hung:
+		return x.ID
+	case Watch:
+		return x.ID
+	case Extend:
+		return x.ID
+	case Ending:
+		return x.ID
+	case Busy:
+		return x.ID
+	case Close:
+		return x.ID
+	case PutOff:
 		return x.ID
 	case Worn:
 		return x.ID

@@ -115,8 +115,8 @@ func hungIsAborted(w *world, a Action) {
 		if w.replaced(p) && !w.serves(p.id.Program, p.id.Slot) && w.program(p.id).MaxSurge > 0 && !w.needed(p) {
 			w.fail("a ready life is replaced only when its successor is ready", "%s, and nobody takes its place", render(a))
 		}
-	case Ask, AskGate, RunStopCommand, Signal:
-		if p.hung && p.was == LifeReady && !p.told && !p.exited {
+	case Ask, AskGate, RunStopCommand, Close, Signal:
+		if p.hung && p.was == LifeReady && !p.told && !p.itself && !p.exited {
 			w.fail(rule, "%s, which gives none", render(a))
 		}
 	}

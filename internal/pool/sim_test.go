@@ -195,7 +195,7 @@ func (w *world) random(r *rand.Rand) move {
 		}
 		return move{what: "deadline"}
 	case n < 92:
-		return move{what: "nonsense", number: r.IntN(12)}
+		return move{what: "nonsense", number: r.IntN(17)}
 	}
 	return w.randomCommand(r)
 }
@@ -219,8 +219,12 @@ func (w *world) randomLife(r *rand.Rand, p *process) move {
 		m.what, m.number = "lost", r.IntN(4)
 	case p.lame && !p.quiet && n < 9:
 		m.what = "quiet"
+	case p.closing && !p.signal && n < 8:
+		m.what = "busy"
 	case p.told && n < 4:
 		m.what = "closed"
+	case p.leaving() && n == 4, p.state == LifeStarting && n == 17:
+		m.what = "extend"
 	case p.asked && !p.drained && (n < 9 || p.hold && n < 16):
 		m.what = "drained"
 	case p.atGate && n < 7:
@@ -236,7 +240,7 @@ func (w *world) randomLife(r *rand.Rand, p *process) move {
 	case n == 18:
 		m.what = "exited"
 	default:
-		m.what = []string{"hello", "closed", "drained", "alive", "worn"}[r.IntN(5)]
+		m.what = []string{"hello", "closed", "drained", "alive", "worn", "busy", "busy", "hung", "watch", "ending"}[r.IntN(10)]
 	}
 	return m
 }

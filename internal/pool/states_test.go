@@ -35,7 +35,7 @@ A *life* is one process in a slot. It goes through these states:
 	fmt.Fprintf(&b, `
 - **starting**: it runs, and is not ready yet. If it is not ready within `+"`ready_timeout`"+` it is killed.
 - **ready**: it serves.
-- **draining**: it has been asked to end, or its process has ended and others of its group have not.
+- **draining**: it has been asked to end, or has said that it does, or its process has ended and others of its group have not.
 - **cutting**: its deadline has passed. It has `+"`unwind_timeout`"+` and %v to end by itself; then its whole group is killed.
 - **stuck**: %v after it was killed it is still there. That is reported, and it is left.
 - **gone**: the process and its group have ended.

@@ -253,7 +253,10 @@ func (w *world) hear(e Event) {
 	case Ready:
 		p.saidReady = true
 		if set := w.program(p.id); p.state == LifeStarting {
-			p.proven, p.watch, p.silent = w.now.Add(set.MinUptime), set.Watchdog, w.now.Add(set.Watchdog)
+			if !p.ownWatch {
+				p.watch = set.Watchdog
+			}
+			p.proven, p.silent = w.now.Add(set.MinUptime), w.now.Add(p.watch)
 			if set.MaxAge > 0 {
 				p.old = w.now.Add(set.MaxAge)
 				p.retire = p.old.Add(set.MaxAgeJitter)
@@ -266,6 +269,8 @@ func (w *world) hear(e Event) {
 		if p.watch > 0 {
 			p.hung, p.silent = false, w.now.Add(p.watch)
 		}
+	case Hung, Watch, Busy, Ending, Extend:
+		p.says(w, e)
 	case Worn:
 		p.worn = p.worn || p.state == LifeReady
 	case Closed:
@@ -301,7 +306,7 @@ func (w *world) halve(e Reload) {
 func (w *world) judge(p *process, badly bool) {
 	if w.before == Stopping && p.state != LifeStuck {
 		w.died = w.died || badly
-		w.wasCut = w.wasCut || p.cut > 0
+		w.wasCut = w.wasCut || p.cut > 0 || p.busy
 	}
 }
 

@@ -195,6 +195,7 @@ func (a *actor) begin() {
 			return // it hangs
 		}
 		_ = a.notify.put("WATCHDOG=1")
+		a.mutter()
 		a.accept()
 		a.in(500*time.Millisecond, beat)
 	}
@@ -207,6 +208,20 @@ func (a *actor) begin() {
 	}
 	if a.life > 0 {
 		a.in(a.life, func() { a.die(a.anyEnd()) })
+	}
+}
+
+// mutter says something of itself, or nothing.
+func (a *actor) mutter() {
+	switch a.n(60) {
+	case 0, 1, 2, 3:
+		_ = a.notify.put("X_LASTCALL_BEGIN=a\nX_LASTCALL_CLASS=expendable\nX_LASTCALL_BEGIN=b")
+	case 4, 5, 6, 7, 8:
+		_ = a.notify.put("X_LASTCALL_END=a")
+	case 9:
+		a.say(wire.Message{Notify: &wire.Notify{Text: "EXTEND_TIMEOUT_USEC=1000000"}})
+	case 10:
+		_ = a.notify.put([]string{"STOPPING=1", "WATCHDOG=trigger", "WATCHDOG_USEC=3000000", "RELOADING=1\nMAINPID=1"}[a.n(4)])
 	}
 }
 
@@ -267,7 +282,7 @@ func (a *actor) signalled(s syscall.Signal) {
 		a.leaves = false
 		a.plans = nil
 		a.in(a.death, func() { a.die(proc.Exit{Signal: s}) })
-	case s == syscall.SIGKILL || !a.fate.killed.IsZero() || a.deaf || s == syscall.SIGUSR1:
+	case s == syscall.SIGKILL || !a.fate.killed.IsZero() || a.deaf || s == syscall.SIGUSR1 || s == syscall.SIGWINCH:
 	case isClosed(a.exited): // the rest of the group
 		a.die(proc.Exit{})
 	default:

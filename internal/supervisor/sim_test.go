@@ -348,6 +348,10 @@ func (s *simulation) program(name string, workers int) Program {
 	if s.one(3) {
 		p.Gates = []gate.Spec{{Kind: "whim"}, {Kind: "whim"}}[:1+s.n(2)]
 	}
+	if s.one(3) {
+		p.CloseSignal, p.StopSteps = syscall.SIGWINCH, []StopStep{{time.Second, syscall.SIGINT}}
+		p.DrainTimeoutMax = s.upTo(6 * time.Second)
+	}
 	if s.one(4) {
 		p.Ready = &gate.Spec{Kind: "whim"}
 	}

@@ -83,7 +83,7 @@ func (s *simulation) endedBadly() (badly, perhaps string) {
 	}
 	for _, a := range s.actors {
 		e, f := a.Exit(), a.become()
-		clean := f.drained || e.Signal == syscall.SIGTERM || e.Signal == 0 && (e.Code == 0 || e.Code == 143)
+		clean := f.drained || e.Signal == syscall.SIGTERM || e.Signal == syscall.SIGINT || e.Signal == 0 && (e.Code == 0 || e.Code == 143)
 		switch {
 		case a.channel == nil || !f.ended.IsZero() && !f.ended.Add(a.unheard()).After(s.stopped):
 		case f.killed.After(s.stopped):

@@ -25,6 +25,7 @@ const (
 	EnvListeners     = "LASTCALL_LISTENERS"
 	EnvChannel       = "LASTCALL_CHANNEL"
 	EnvMaxRequests   = "LASTCALL_MAX_REQUESTS"
+	EnvDrainUsec     = "LASTCALL_DRAIN_USEC"
 )
 
 // FirstFD is the number of the first inherited listening socket.
@@ -57,6 +58,10 @@ type Env struct {
 	// Watchdog is how long it may stay without a sign of life; 0: as long as
 	// it likes. It is not read by ParseEnv: sd_watchdog_enabled(3) says how.
 	Watchdog time.Duration
+	// DrainTimeout is how long it may take from its stop signal to its end, so
+	// that it can cut by itself what would be killed; 0: nobody says. It is not
+	// read by ParseEnv: a worker with a channel is told in its Drain.
+	DrainTimeout time.Duration
 }
 
 // Worker returns the worker's name, "web.2".
@@ -97,6 +102,9 @@ func (e Env) Encode() []string {
 	if e.Watchdog > 0 {
 		// Without WATCHDOG_PID: whoever is asked first may answer.
 		out = append(out, EnvWatchdogUsec+"="+strconv.FormatInt(e.Watchdog.Microseconds(), 10))
+	}
+	if e.DrainTimeout > 0 {
+		out = append(out, EnvDrainUsec+"="+strconv.FormatInt(e.DrainTimeout.Microseconds(), 10))
 	}
 	return out
 }

@@ -3,6 +3,7 @@ package wire
 import (
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 )
@@ -41,12 +42,14 @@ func TestEnvComesBack(t *testing.T) {
 func TestEnvIsSystemds(t *testing.T) {
 	e := Env{
 		Program: "web", Slot: 2, Workers: 4, Generation: 7, Life: 19, Channel: 5, Notify: "@n",
+		DrainTimeout: 25 * time.Second, Watchdog: 1500 * time.Millisecond,
 		Listeners: []Listener{{"web", "tcp", "127.0.0.1:8080"}, {"admin", "unix", "/run/a.sock"}},
 	}
 	want := []string{
 		"LASTCALL_WORKER=web.2", "LASTCALL_SLOT=2", "LASTCALL_WORKERS=4", "LASTCALL_GENERATION=7", "LASTCALL_LIFE=19",
 		"LASTCALL_LISTENERS=web=tcp:127.0.0.1:8080;admin=unix:/run/a.sock",
 		"LISTEN_FDS=2", "LISTEN_FDNAMES=web:admin", "LASTCALL_CHANNEL=5", "NOTIFY_SOCKET=@n",
+		"WATCHDOG_USEC=1500000", "LASTCALL_DRAIN_USEC=25000000",
 	}
 	if diff := cmp.Diff(want, e.Encode()); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)

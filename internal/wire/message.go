@@ -30,6 +30,7 @@ type Message struct {
 	Drained  *Drained  `json:"drained,omitempty"`
 	Lost     *Lost     `json:"lost,omitempty"`
 	Quiet    *Quiet    `json:"quiet,omitempty"`
+	Notify   *Notify   `json:"notify,omitempty"`
 }
 
 // The reasons for a drain.
@@ -73,6 +74,13 @@ type Lame struct {
 
 // Quiet says that a lame duck gets no more requests.
 type Quiet struct{}
+
+// Notify is a notification (ParseNotify) of a worker that cannot send
+// datagrams: what it would say on its notify socket, as one message. It is no
+// Hello: a worker that says nothing else here is asked to drain by signal.
+type Notify struct {
+	Text string `json:"text"`
+}
 
 // Quit lets a drained worker that holds go.
 type Quit struct{}

@@ -33,6 +33,7 @@ func everyMessage() []Message {
 		{Inflight: &Inflight{Request: 3, Critical: 1, Expendable: 2, Idle: 3, Left: time.Minute, Served: 1 << 40, Operations: ops, More: true}},
 		{Drained: &Drained{Finished: 9, Moved: 4, Cut: ops, More: true}},
 		{Lost: &Lost{Worker: "web.2", Life: 7}},
+		{Notify: &Notify{Text: "READY=1\nSTATUS=\"a\""}},
 	}
 }
 
