@@ -7,7 +7,7 @@ const http2 = require('node:http2');
 const https = require('node:https');
 const path = require('node:path');
 const { test } = require('node:test');
-const { Process, Client, get, portOf, refuses, until } = require('./rig.js');
+const { Process, Client, get, portOf, refuses, until } = require('../fixtures/rig.js');
 
 // A server that holds /held until its client, or another, asks for /go.
 const HELD = `
@@ -198,7 +198,7 @@ test('TLS: a request in progress is answered', async (t) => {
   const port = await portOf(p);
   const agent = new https.Agent({ keepAlive: true });
   const answer = new Promise((resolve, reject) => {
-    https.get({ port, agent, ca: fs.readFileSync(path.join(__dirname, 'tls.pem')), servername: 'localhost' }, (res) => {
+    https.get({ port, agent, ca: fs.readFileSync(path.join(__dirname, '..', 'fixtures', 'tls.pem')), servername: 'localhost' }, (res) => {
       res.on('data', () => {}).on('end', () => resolve(res.headers.connection));
     }).on('error', reject);
   });

@@ -3,7 +3,7 @@
 
 const assert = require('node:assert');
 const { test } = require('node:test');
-const { Process, Client, portOf, until } = require('./rig.js');
+const { Process, Client, portOf, until } = require('../fixtures/rig.js');
 
 const WORKER = { LASTCALL_WORKER: 'web.0' };
 

@@ -7,7 +7,7 @@ const fs = require('node:fs');
 const os = require('node:os');
 const path = require('node:path');
 const { test } = require('node:test');
-const { Process, Client, bind, get, portOf, refuses, until } = require('./rig.js');
+const { Process, Client, bind, get, portOf, refuses, until } = require('../fixtures/rig.js');
 
 const SERVER = `
   const http = require('http');
