@@ -24,7 +24,7 @@ demo: build ## the siege demo: load, two rolling restarts, a stop; needs nothing
 	bin/siege demo
 
 .PHONY: test
-test: setup lint cross race ## everything that must hold: lint, cross-compile, all tests with the race detector
+test: setup lint cross race node ## everything that must hold: lint, cross-compile, all tests with the race detector
 
 .PHONY: lint
 lint: ## gofmt, go vet and the house rules
@@ -49,6 +49,11 @@ race: ## all tests, with the race detector
 	@# what they run is under it in the packages above. `make racecommand` has both.
 	@go test -timeout 4m ./cmd/lastcall
 	@if [ -f examples/go.mod ]; then echo '== go test -race (examples)'; cd examples && go test -race -timeout 4m ./...; fi
+
+.PHONY: node
+node: ## the tests of the client for Node
+	@echo '== node --test (clients/node)'
+	@cd clients/node && node --test
 
 # How long make sim plays, and how long make fuzz tries each target.
 SIMTIME ?= 10m

@@ -2,8 +2,7 @@
 // Operations of the application.
 
 const assert = require('node:assert');
-const { test } = require('node:test');
-const { Process, Client, portOf, until } = require('../fixtures/rig.js');
+const { Process, Client, portOf, test, until } = require('../fixtures/rig.js');
 
 const WORKER = { LASTCALL_WORKER: 'web.0' };
 

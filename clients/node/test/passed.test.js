@@ -6,8 +6,7 @@ const assert = require('node:assert');
 const fs = require('node:fs');
 const os = require('node:os');
 const path = require('node:path');
-const { test } = require('node:test');
-const { Process, Client, bind, get, portOf, refuses, until } = require('../fixtures/rig.js');
+const { Process, Client, bind, get, portOf, refuses, test, until } = require('../fixtures/rig.js');
 
 const SERVER = `
   const http = require('http');
