@@ -105,11 +105,13 @@ env.EMPTY = ""
 ready = { file = "ready-{slot}", every = "10ms", timeout = "1s" }
 ready_timeout = "2m"
 min_uptime = "0s"
-stop_signal = "sigquit"
+close_signal = "WINCH"
+stop_signal = ["sigquit", "10s", "TERM", "1m", "int"]
 stop_command = ["special", ""]
 stop_timeout = "3s"
 drain = "critical"
 drain_timeout = "5m"
+drain_timeout_max = "6m"
 unwind_timeout = "1ms"
 fresh_grace = "2ms"
 expendable_grace = "3ms"
@@ -166,8 +168,10 @@ func TestEveryKey(t *testing.T) {
 			{Kind: "redis", Gate: true, Target: "redis://u:p@h:1", Keys: map[string]string{"sorted_set": "locks:{worker}"}, Every: 5 * time.Second},
 			{Kind: "exec", Gate: true, Target: "./server --quiet now", Args: []string{dir + "/sub/server", "--quiet", "now"}},
 		},
-		StopSignal: syscall.SIGQUIT, StopCommand: []string{dir + "/other/special", ""}, StopTimeout: 3 * time.Second,
-		Drain: wire.WaitCritical, DrainTimeout: 5 * time.Minute,
+		CloseSignal: syscall.SIGWINCH, StopSignal: syscall.SIGQUIT,
+		StopSteps:   []supervisor.StopStep{{After: 10 * time.Second, Signal: syscall.SIGTERM}, {After: time.Minute, Signal: syscall.SIGINT}},
+		StopCommand: []string{dir + "/other/special", ""}, StopTimeout: 3 * time.Second,
+		Drain: wire.WaitCritical, DrainTimeout: 5 * time.Minute, DrainTimeoutMax: 6 * time.Minute,
 		UnwindTimeout: time.Millisecond, FreshGrace: 2 * time.Millisecond, ExpendableGrace: 3 * time.Millisecond, StallTimeout: 4 * time.Millisecond,
 		LameDuck: 5 * time.Second, LameDuckQuiet: time.Second,
 		Balance: "shared", Restart: "on-failure", RestartWindow: 90 * time.Minute, MaxDraining: 3,
@@ -181,9 +185,9 @@ func TestEveryKey(t *testing.T) {
 	want := supervisor.Config{
 		Name: "siege", PIDFile: "siege.pid", Socket: "/run/siege.sock", Log: "siege.log",
 		Listeners: []supervisor.Listener{
-			{Name: "web", Address: sock.Address{Network: "tcp", Address: "127.0.0.1:8080"}, Where: "lastcall.toml:51"},
-			{Name: "admin", Address: sock.Address{Network: "unix", Address: "/run/admin.sock"}, Mode: 0o660, Where: "lastcall.toml:52"},
-			{Name: "multi", Address: sock.Address{Network: "tcp", Address: "[::1]:81"}, MPTCP: true, Where: "lastcall.toml:53"},
+			{Name: "web", Address: sock.Address{Network: "tcp", Address: "127.0.0.1:8080"}, Where: "lastcall.toml:53"},
+			{Name: "admin", Address: sock.Address{Network: "unix", Address: "/run/admin.sock"}, Mode: 0o660, Where: "lastcall.toml:54"},
+			{Name: "multi", Address: sock.Address{Network: "tcp", Address: "[::1]:81"}, MPTCP: true, Where: "lastcall.toml:55"},
 			{Name: "web-2", Address: sock.Address{Network: "unix", Address: "./own.sock"}, Where: "lastcall.toml:10"},
 			{Name: "web-3", Address: sock.Address{Network: "tcp", Address: ":0"}, Where: "lastcall.toml:10"},
 			{Name: "web-4", Address: sock.Address{Network: "tcp", Address: "127.0.0.1:0"}, Where: "lastcall.toml:10"},

@@ -83,8 +83,8 @@ func longestStop(programs []supervisor.Program) (time.Duration, string) {
 			return s
 		}
 		p := byName[name]
-		takes := p.LameDuck + p.DrainTimeout
-		if len(p.StopCommand) > 0 {
+		takes := p.LameDuck + max(p.DrainTimeout, p.DrainTimeoutMax)
+		if len(p.StopCommand) > 0 || p.CloseSignal != 0 {
 			takes += p.StopTimeout
 		}
 		var after stop

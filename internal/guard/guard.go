@@ -35,8 +35,28 @@ type Rule struct {
 	Drain       []byte         // what asks it over its channel, once it is known to use that
 	StopCommand *Command       // what asks it otherwise, before StopSignal
 	StopSignal  syscall.Signal // what asks it otherwise
+	StopSteps   []Step         // what follows StopSignal
 	StopTimeout time.Duration  // from StopCommand to StopSignal; from the end of its own process to the kill of its group
 	KillAfter   time.Duration  // from StopSignal, or Drain, to the kill
+
+	CloseSignal  syscall.Signal // sent before StopCommand and StopSignal; they come CloseMoment later
+	CloseMoment  time.Duration  // or, to a life that is busy when the supervisor dies,
+	CloseTimeout time.Duration  // after this: the guard does not hear when it has done
+}
+
+// A Step is a signal that follows another one.
+type Step struct {
+	After  time.Duration
+	Signal syscall.Signal
+}
+
+// A Turn is how far a life has come on its way out. The zero value: it has not
+// been asked.
+type Turn struct {
+	Closing time.Time // it has its close signal, and is asked further then; zero: it has not, or was
+	Kill    time.Time // it was asked to end, is not asked again, and is killed then; zero: it was not
+	Sent    int       // how many of its StopSteps it has
+	Next    time.Time // when the next of them comes; zero: none does
 }
 
 // A Command is a stop command. Args[0] is looked for in PATH.
@@ -50,10 +70,17 @@ type Command struct {
 // A message is one datagram from the supervisor to the guard: a life, and one
 // thing about it.
 type message struct {
-	ID     int            // the life's; never used twice
-	PID    int            `json:",omitempty"`
-	Rule   *Rule          `json:",omitempty"` // it is new: descriptors come with it, its pidfd and then its channel
-	Drains bool           `json:",omitempty"` // it uses its channel
-	Left   *time.Duration `json:",omitempty"` // it was asked to stop, and is to be killed after this
-	Gone   bool           `json:",omitempty"` // its process and its group have ended
+	ID     int   // the life's; never used twice
+	PID    int   `json:",omitempty"`
+	Rule   *Rule `json:",omitempty"` // it is new: descriptors come with it, its pidfd and then its channel
+	Drains bool  `json:",omitempty"` // it uses its channel
+	Busy   *bool `json:",omitempty"` // whether it has work in progress that its stop signal would cut
+	Turn   *turn `json:",omitempty"` // how far it has come
+	Gone   bool  `json:",omitempty"` // its process and its group have ended
+}
+
+// A turn is a Turn as it travels: another process may have another clock.
+type turn struct {
+	Closing, Kill, Next *time.Duration `json:",omitempty"` // from now
+	Sent                int            `json:",omitempty"`
 }

@@ -5,7 +5,6 @@ package guard
 import (
 	"log/slog"
 	"syscall"
-	"time"
 
 	"github.com/lastcall/lastcall/internal/proc"
 )
@@ -31,8 +30,11 @@ func (*Guard) Add(Rule, *proc.Process, syscall.RawConn) *Life { return nil }
 // Drains does nothing.
 func (*Life) Drains() {}
 
-// Asked does nothing.
-func (*Life) Asked(time.Duration) {}
+// Busy does nothing.
+func (*Life) Busy(bool) {}
+
+// Turned does nothing.
+func (*Life) Turned(Turn) {}
 
 // Forget does nothing.
 func (*Life) Forget() {}

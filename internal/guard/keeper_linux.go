@@ -94,8 +94,10 @@ func (t table) take(m *message, fds []int) {
 	case l == nil:
 	case m.Drains:
 		l.drains = true
-	case m.Left != nil:
-		l.asked, l.killAt = true, after(*m.Left)
+	case m.Busy != nil:
+		l.busy = *m.Busy
+	case m.Turn != nil:
+		l.takeTurn(*m.Turn)
 	case m.Gone:
 		l.close()
 		delete(t, m.ID)

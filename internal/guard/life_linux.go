@@ -22,8 +22,12 @@ type life struct {
 	channel int // the supervisor's end; -1: it has none, or it is closed
 
 	drains bool
+	busy   bool
 	asked  bool
-	killAt time.Time // when it is killed, or, if it was, given up; zero: not asked, or by its stop command
+	killAt time.Time // when it is killed, or, if it was, given up; zero: not asked, or by its close signal or stop command
+	endAt  time.Time // when its close signal has had its time; zero: it does not wait for that
+	sent   int       // how many of its StopSteps it has
+	nextAt time.Time // when the next comes; zero: none does
 
 	command   *proc.Process // its stop command; nil: none was run
 	commandfd int           // its pidfd; -1: it has ended
@@ -33,6 +37,30 @@ type life struct {
 	leaderless bool // and what it has left was told to end
 	killed     bool
 	left       bool // it cannot be killed
+}
+
+// takeTurn notes how far the life has come. One that has its close signal, or was
+// asked, is not asked again.
+func (l *life) takeTurn(t turn) {
+	at := func(left *time.Duration) time.Time {
+		if left == nil {
+			return time.Time{}
+		}
+		return after(*left)
+	}
+	l.endAt, l.killAt, l.nextAt, l.sent = at(t.Closing), at(t.Kill), at(t.Next), t.Sent
+	l.asked = t.Closing != nil || t.Kill != nil
+}
+
+// hasClosed begins the time between a life's close signal, if that was sent
+// before, and what follows it.
+func (l *life) hasClosed(wait time.Duration) {
+	if !l.busy {
+		wait = l.CloseMoment
+	}
+	if until := after(wait); l.endAt.IsZero() || until.Before(l.endAt) {
+		l.endAt = until
+	}
 }
 
 func (l *life) close() {
@@ -72,17 +100,26 @@ func (l *life) signal(sig syscall.Signal) {
 	l.signalGroup(syscall.SIGCONT)
 }
 
+// arm sets when the next of its signals comes.
+func (l *life) arm() {
+	l.nextAt = time.Time{}
+	if l.sent < len(l.StopSteps) {
+		l.nextAt = after(l.StopSteps[l.sent].After)
+	}
+}
+
 // linger asks what a process has left of its group to end. It has the time that
 // the process was given, if that was asked.
 func (l *life) linger() {
 	l.signal(l.StopSignal)
-	if !l.asked {
+	l.endAt = time.Time{}
+	if l.killAt.IsZero() && l.signalAt.IsZero() {
 		l.asked, l.killAt = true, after(l.StopTimeout)
 	}
 }
 
 func (l *life) kill() {
-	l.killed, l.signalAt, l.killAt = true, time.Time{}, after(stuckAfter)
+	l.killed, l.signalAt, l.nextAt, l.killAt = true, time.Time{}, time.Time{}, after(stuckAfter)
 	l.signalGroup(syscall.SIGKILL)
 }
 

@@ -54,8 +54,8 @@ type Life struct {
 	process *proc.Process
 	channel syscall.RawConn // nil: it has none
 
-	drains bool
-	killAt time.Time // zero: it was not asked
+	drains, busy bool
+	turn         Turn
 }
 
 // Start starts the guard and returns without waiting for it: what it is told
@@ -153,9 +153,11 @@ func (g *Guard) begin() {
 		if l.drains {
 			g.send(message{ID: l.id, Drains: true})
 		}
-		if !l.killAt.IsZero() {
-			left := time.Until(l.killAt)
-			g.send(message{ID: l.id, Left: &left})
+		if l.busy {
+			g.send(message{ID: l.id, Busy: &l.busy})
+		}
+		if l.turn != (Turn{}) {
+			g.send(l.turned())
 		}
 	}
 }
@@ -238,17 +240,33 @@ func (l *Life) Drains() {
 	})
 }
 
-// Asked tells the guard that the life has been asked to stop and is to be
-// killed after left: it is not asked again. Of several calls the one whose time
-// is up first counts, since a deadline that was given is never put off.
-func (l *Life) Asked(left time.Duration) {
+// Busy tells the guard whether the life has work in progress that its stop
+// signal would cut. It matters only where the Rule has a CloseSignal.
+func (l *Life) Busy(is bool) {
 	l.tell(func() message {
-		if at := time.Now().Add(left); l.killAt.IsZero() || at.Before(l.killAt) {
-			l.killAt = at
-		}
-		left = time.Until(l.killAt)
-		return message{ID: l.id, Left: &left}
+		l.busy = is
+		return message{ID: l.id, Busy: &is}
 	})
+}
+
+// Turned tells the guard how far the life has come on its way out. What it was
+// told before of that holds no more.
+func (l *Life) Turned(t Turn) {
+	l.tell(func() message {
+		l.turn = t
+		return l.turned()
+	})
+}
+
+func (l *Life) turned() message {
+	left := func(t time.Time) *time.Duration {
+		if t.IsZero() {
+			return nil
+		}
+		d := time.Until(t)
+		return &d
+	}
+	return message{ID: l.id, Turn: &turn{left(l.turn.Closing), left(l.turn.Kill), left(l.turn.Next), l.turn.Sent}}
 }
 
 // Forget tells the guard that the life is gone, all its group with it.

@@ -63,6 +63,23 @@ type part struct {
 	Channel bool           // it has a channel, as descriptor 3
 	Uses    bool           // and says so
 	Told    *time.Duration // it was asked before the supervisor dies
+	Closing *time.Duration // or it has its close signal
+	Next    *time.Duration // or the first of its StopSteps, and the next comes then
+	Busy    bool           // it has work in progress
+}
+
+// turn is how far it has come.
+func (p part) turn() (t Turn) {
+	if p.Told != nil {
+		t.Kill = after(*p.Told)
+	}
+	if p.Closing != nil {
+		t.Closing = after(*p.Closing)
+	}
+	if p.Next != nil {
+		t.Sent, t.Next = 1, after(*p.Next)
+	}
+	return t
 }
 
 // playSupervisor starts its cast, says who they are, and obeys until it is
@@ -133,8 +150,11 @@ func (p part) start(c *proc.Children, g *Guard) (pid int, life *Life, err error)
 	if p.Uses {
 		life.Drains()
 	}
-	if p.Told != nil {
-		life.Asked(*p.Told)
+	if p.Busy {
+		life.Busy(true)
+	}
+	if t := p.turn(); t != (Turn{}) {
+		life.Turned(t)
 	}
 	go func() {
 		<-q.Gone()
@@ -320,4 +340,18 @@ func obeys(n int, while string) string {
 // deaf is the script of part n that does not end by TERM.
 func deaf(n int) string {
 	return fmt.Sprintf(`trap '' TERM; echo on %d >>$JOURNAL; while :; do sleep 600; done`, n)
+}
+
+// notes is the script of part n that notes each signal, and ends by the last.
+func notes(n int, signals ...string) string {
+	var script strings.Builder
+	for i, name := range signals {
+		fmt.Fprintf(&script, "trap 'echo %s %d >>$JOURNAL", name, n)
+		if i == len(signals)-1 {
+			script.WriteString("; kill $!; exit")
+		}
+		fmt.Fprintf(&script, "' %s\n", name)
+	}
+	fmt.Fprintf(&script, "sleep 600 & echo on %d >>$JOURNAL; while :; do wait; done", n)
+	return script.String()
 }

@@ -49,6 +49,9 @@ func (s *stop) run() {
 		if l.asked {
 			l.closeChannel()
 		}
+		if !l.endAt.IsZero() {
+			l.hasClosed(l.CloseTimeout)
+		}
 	}
 	for s.pass(); len(s.lives) > 0; s.pass() {
 		s.wait()
@@ -103,17 +106,40 @@ func (s *stop) ask(l *life) {
 	case l.drains && l.tellDrain():
 		l.killAt = after(l.KillAfter)
 		s.log.Info("asked to drain", "worker", l.Worker, "pid", l.pid)
-	case l.StopCommand != nil && s.command(l):
-		l.signalAt = after(l.StopTimeout)
+	case l.CloseSignal != 0 && !l.exited:
+		s.send(l, l.CloseSignal)
+		l.hasClosed(l.CloseTimeout)
 	default:
+		s.end(l)
+	}
+}
+
+// end asks a life that is not told over its channel to end.
+func (s *stop) end(l *life) {
+	l.endAt = time.Time{}
+	if l.StopCommand != nil && s.command(l) {
+		l.signalAt = after(l.StopTimeout)
+	} else {
 		s.signal(l)
 	}
 }
 
 func (s *stop) signal(l *life) {
-	l.signalAt, l.killAt = time.Time{}, after(l.KillAfter)
-	s.log.Info("signalled", "worker", l.Worker, "pid", l.pid, "signal", l.StopSignal.String())
-	l.signal(l.StopSignal)
+	l.signalAt, l.killAt, l.sent = time.Time{}, after(l.KillAfter), 0
+	s.send(l, l.StopSignal)
+	l.arm()
+}
+
+// step sends the next of the signals that follow the stop signal.
+func (s *stop) step(l *life) {
+	s.send(l, l.StopSteps[l.sent].Signal)
+	l.sent++
+	l.arm()
+}
+
+func (s *stop) send(l *life, sig syscall.Signal) {
+	s.log.Info("signalled", "worker", l.Worker, "pid", l.pid, "signal", sig.String())
+	l.signal(sig)
 }
 
 // command runs the life's stop command, and tells whether it runs.
@@ -141,9 +167,14 @@ func (s *stop) due(l *life) {
 		l.leaderless = true
 		l.linger()
 	}
+	passed := func(t time.Time) bool { return !t.IsZero() && !now.Before(t) }
 	switch {
-	case !l.signalAt.IsZero() && !now.Before(l.signalAt):
+	case passed(l.endAt):
+		s.end(l)
+	case passed(l.signalAt):
 		s.signal(l)
+	case passed(l.nextAt) && !passed(l.killAt):
+		s.step(l)
 	case l.killAt.IsZero() || now.Before(l.killAt):
 	case l.killed:
 		s.log.Error("still there after it was killed", "worker", l.Worker, "pid", l.pid)
@@ -166,6 +197,8 @@ func (s *stop) wait() {
 	for _, l := range s.lives {
 		sooner(l.signalAt)
 		sooner(l.killAt)
+		sooner(l.endAt)
+		sooner(l.nextAt)
 		if l.exited {
 			sooner(after(lingerInterval))
 		}

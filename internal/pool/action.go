@@ -42,9 +42,18 @@ type (
 	AskGate struct{ ID ID }
 	// RunStopCommand runs the program's stop command.
 	RunStopCommand struct{ ID ID }
-	// Signal sends the stop signal; to the whole group if the life's own
-	// process has ended.
-	Signal struct{ ID ID }
+	// Close sends the close signal: the life is to take no newcomers, and to
+	// serve on those it has.
+	Close struct{ ID ID }
+	// Signal sends the stop signal, or one that follows it; to the whole group
+	// if the life's own process has ended.
+	Signal struct {
+		ID     ID
+		Signal int
+	}
+	// PutOff records that what comes next to a life that drains, or starts,
+	// comes later: it has asked for that.
+	PutOff struct{ ID ID }
 	// Lame tells a life over its channel to serve on as a lame duck; it may be
 	// answered by Quiet.
 	Lame struct{ ID ID }
@@ -129,7 +138,9 @@ func (Ask) action()            {}
 func (Introduce) action()      {}
 func (AskGate) action()        {}
 func (RunStopCommand) action() {}
+func (Close) action()          {}
 func (Signal) action()         {}
+func (PutOff) action()         {}
 func (Lame) action()           {}
 func (Cut) action()            {}
 func (Quit) action()           {}

@@ -1,5 +1,7 @@
 package pool
 
+import "time"
+
 // An Event is one thing that happened. Those about processes name the life
 // they are about, never a pid.
 type Event interface{ event() }
@@ -22,6 +24,28 @@ type (
 	Ready struct{ ID ID }
 	// Alive: the life gives a sign to its watchdog.
 	Alive struct{ ID ID }
+	// Hung: the life says of itself what its watchdog would find out.
+	Hung struct{ ID ID }
+	// Watch: the life sets for itself how long its watchdog waits; 0: for ever.
+	Watch struct {
+		ID    ID
+		Every time.Duration
+	}
+	// Extend: the life asks for By from now, to become ready or for what it is
+	// given next while it drains.
+	Extend struct {
+		ID ID
+		By time.Duration
+	}
+	// Ending: the life says that it ends by itself.
+	Ending struct{ ID ID }
+	// Busy: by its own word the life has critical operations in progress, or
+	// (Is is false) none any more. It is for lives without a channel: those
+	// with one wait for theirs themselves.
+	Busy struct {
+		ID ID
+		Is bool
+	}
 	// Worn: the life is to be replaced, for the reason given.
 	Worn struct {
 		ID  ID
@@ -120,6 +144,11 @@ type (
 func (Hello) event()         {}
 func (Ready) event()         {}
 func (Alive) event()         {}
+func (Hung) event()          {}
+func (Watch) event()         {}
+func (Extend) event()        {}
+func (Ending) event()        {}
+func (Busy) event()          {}
 func (Worn) event()          {}
 func (Closed) event()        {}
 func (Drained) event()       {}

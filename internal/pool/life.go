@@ -48,7 +48,9 @@ func (s State) Next() []State {
 type step string
 
 const (
-	notAsked  step = ""          // draining by itself
+	notAsked  step = ""          // its process has ended, and others of its group have not
+	byItself  step = "itself"    // it has said that it ends
+	emptying  step = "emptying"  // it has its close signal, and work; then the gate, or the stop signal
 	atGate    step = "gate"      // the gate is asked; then the stop signal
 	commanded step = "command"   // the stop command runs; then the stop signal
 	signalled step = "signalled" // it has its stop signal
@@ -65,13 +67,21 @@ type life struct {
 	proven     time.Time     // while it is ready: end of its minimum uptime
 	retire     time.Time     // while it is ready: when it is to be replaced
 	watch      time.Duration // how long its watchdog waits, as it was told
+	ownWatch   bool          // it has said that itself
 	silent     time.Time     // while it is ready: end of the watchdog's patience
+	settled    time.Time     // end of what it may take to obey its close signal, and to say what it does
+	escalate   time.Time     // when the next of its stop signals comes
+	latest     time.Time     // while it drains: up to when it may put off what comes next
 	worn       string        // why it is to be replaced; "": it is not
 	hung       bool          // it gives no sign of life
 	exit       Exit          // once it is gone
 	step       step
 	reason     Reason
-	stopSignal int       // of the program when it was spawned
+	stopSignal int // of the program when it was spawned, or since a reload that did not roll it
+	stopSteps  []StopStep
+	sent       int       // how many of those
+	closeSent  bool      // it has its close signal
+	busy       bool      // it has critical operations, by its own word
 	channel    bool      // it said Hello
 	moves      bool      // it hands connections on, and takes them
 	met        []Meeting // since it drains
@@ -98,6 +108,9 @@ func (p *Pool) become(l *life, to State, why string) {
 	l.state, l.why = to, why
 	if to != LifeReady {
 		l.proven, l.retire, l.silent = time.Time{}, time.Time{}, time.Time{}
+	}
+	if to != LifeDraining {
+		l.settled, l.escalate = time.Time{}, time.Time{}
 	}
 	p.emit(Became{ID: l.id, State: to, Why: why})
 }
@@ -126,12 +139,17 @@ func (p *Pool) drain(now time.Time, pr *program, l *life, reason Reason, why str
 	if l.state != LifeDraining {
 		p.become(l, LifeDraining, why)
 	}
-	l.reason = reason
+	l.reason, l.latest = reason, now.Add(max(pr.DrainMax, pr.DrainTimeout))
 	switch {
 	case l.channel && !l.exited:
 		l.step, l.hold, l.deadline = asked, pr.Gated, now.Add(pr.DrainTimeout)
 		p.emit(Ask{ID: l.id, Reason: reason, Timeout: pr.DrainTimeout, Hold: pr.Gated,
 			Move: reason == ForRoll && p.followed(pr, l)})
+	case pr.CloseSignal && wasReady && !l.exited:
+		// It takes nobody any more: so its gate can be asked on a roll too.
+		l.step, l.closeSent = emptying, true
+		l.deadline, l.settled = now.Add(pr.DrainTimeout), now.Add(CloseMoment)
+		p.emit(Close{ID: l.id})
 	case pr.Gated && wasReady && reason == ForStop && !l.exited:
 		l.step, l.deadline = atGate, now.Add(pr.DrainTimeout)
 		p.emit(AskGate{ID: l.id})
@@ -149,8 +167,9 @@ func (p *Pool) signal(now time.Time, pr *program, l *life, timeout time.Duration
 		p.emit(RunStopCommand{ID: l.id})
 		return
 	}
-	l.step, l.deadline = signalled, now.Add(timeout)
-	p.emit(Signal{ID: l.id})
+	l.step, l.deadline, l.sent = signalled, now.Add(timeout), 0
+	p.emit(Signal{ID: l.id, Signal: l.stopSignal})
+	l.arm(now)
 }
 
 // expired deals with the deadline of a life.
@@ -162,6 +181,9 @@ func (p *Pool) expired(now time.Time, pr *program, s *slot, l *life) {
 		switch l.step {
 		case atGate:
 			l.gateShut = true
+			p.signal(now, pr, l, pr.StopTimeout)
+		case emptying:
+			l.gateShut = pr.Gated
 			p.signal(now, pr, l, pr.StopTimeout)
 		case commanded:
 			p.signal(now, pr, l, pr.DrainTimeout)
@@ -220,10 +242,10 @@ func (p *Pool) cutNow(now time.Time, pr *program, l *life) {
 		l.deadline = now
 	default:
 		// It has as long as one with a channel to end by itself.
-		l.gateShut = l.step == atGate
-		if l.step != signalled {
-			l.step = signalled
-			p.emit(Signal{ID: l.id})
+		l.gateShut = l.step == atGate || l.step == emptying && pr.Gated
+		if last, more := l.lastSignal(); l.step != signalled || more {
+			l.step, l.sent = signalled, len(l.stopSteps)
+			p.emit(Signal{ID: l.id, Signal: last})
 		}
 		p.cutting(now, pr, l, "told to stop now")
 	}
@@ -232,7 +254,7 @@ func (p *Pool) cutNow(now time.Time, pr *program, l *life) {
 // verdict judges how a life ended.
 func (p *Pool) verdict(pr *program, l *life, e Exit) Verdict {
 	v := Verdict{Life: l.id}
-	clean := l.drained || e == Exit{} || e.Signal == l.stopSignal || e.Code == 128+l.stopSignal
+	clean := l.drained || e == Exit{} || l.stoppedBy(e)
 	switch {
 	case l.killed:
 		v.Outcome, v.Text = Died, fmt.Sprintf("%s was killed: %s", l.id.Worker(), l.why)
@@ -246,6 +268,10 @@ func (p *Pool) verdict(pr *program, l *life, e Exit) Verdict {
 		v.Outcome, v.Text = WasCut, fmt.Sprintf("%s ended though its gate was not open", l.id.Worker())
 	case l.cut > 0:
 		v.Outcome, v.Text = WasCut, fmt.Sprintf("work of %s was cut: %s", l.id.Worker(), l.why)
+	case l.busy:
+		v.Outcome, v.Text = WasCut, fmt.Sprintf("%s ended with work in progress", l.id.Worker())
+	case l.step == byItself:
+		v.Text = fmt.Sprintf("%s %s, as it said", l.id.Worker(), e)
 	}
 	return v
 }

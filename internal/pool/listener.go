@@ -113,13 +113,17 @@ func (l *life) hasClosed(listener string) bool {
 	return l.drained || slices.Contains(l.closed, listener)
 }
 
+// hasLeft tells whether a life that cannot say so has been told to take no
+// newcomers any more, or has said that it ends.
+func (l *life) hasLeft() bool { return l.step == signalled || l.step == byItself || l.closeSent }
+
 // released tells whether every life that was given the listener has closed it,
-// or cannot say so and has its stop signal.
+// or cannot say so and has left it.
 func (p *Pool) released(l *listener) bool {
 	for _, pr := range p.programs {
 		for _, s := range pr.slots {
 			for _, life := range s.lives {
-				told := life.killed || life.hung && life.state == LifeCutting || life.step == signalled && (!life.channel || life.exited)
+				told := life.killed || life.hung && life.state == LifeCutting || life.hasLeft() && (!life.channel || life.exited)
 				if slices.Contains(life.listens, l.name) && !told && !life.hasClosed(l.name) && life.state != LifeStuck {
 					return false
 				}

@@ -300,6 +300,16 @@ func say(e Event) string {
 		return "ready " + e.ID.String()
 	case Alive:
 		return "alive " + e.ID.String()
+	case Hung:
+		return "hung " + e.ID.String()
+	case Watch:
+		return fmt.Sprintf("watch %s %v", e.ID, e.Every)
+	case Extend:
+		return fmt.Sprintf("extend %s %v", e.ID, e.By)
+	case Ending:
+		return "ending " + e.ID.String()
+	case Busy:
+		return strings.TrimSuffix("busy "+e.ID.String()+" "+word(!e.Is, "no"), " ")
 	case Worn:
 		return "worn " + e.ID.String() + " " + e.Why
 	case Closed:

@@ -49,10 +49,13 @@ type Program struct {
 	Listeners   []string
 	Gated       bool // a question is asked before a life may end
 	StopCommand bool // a command is run before the stop signal is sent
+	CloseSignal bool // one is sent first: who has it takes no newcomers, and its critical operations are waited for
 	StopSignal  int  // a death by it, or exit status 128 more, is clean
+	StopSteps   []StopStep
 
 	ReadyTimeout  time.Duration
 	DrainTimeout  time.Duration // from the request to end to the cut
+	DrainMax      time.Duration // how long a life may make that by asking; less: it cannot
 	UnwindTimeout time.Duration // from the cut to the end
 	StopTimeout   time.Duration // from the stop command to the stop signal
 
@@ -68,6 +71,13 @@ type Program struct {
 	MaxAge       time.Duration // a life that has been ready so long is replaced; 0: never
 	MaxAgeJitter time.Duration // up to so much is added to that by chance
 	Watchdog     time.Duration // a life that gives no sign for so long is replaced; 0: not watched
+}
+
+// A StopStep is a signal that follows the stop signal, or the step before it,
+// if the life has not ended by then.
+type StopStep struct {
+	After  time.Duration
+	Signal int // a death by it is clean too
 }
 
 // RestartPolicy says when a slot gets a new life after an end that nobody asked
@@ -207,7 +217,7 @@ func (p *Pool) deadlines(visit func(*time.Time)) {
 				visit(&s.retry)
 			}
 			for _, l := range s.lives {
-				for _, d := range []*time.Time{&l.deadline, &l.proven, &l.retire, &l.silent} {
+				for _, d := range []*time.Time{&l.deadline, &l.proven, &l.retire, &l.silent, &l.settled, &l.escalate} {
 					if !d.IsZero() {
 						visit(d)
 					}
@@ -241,7 +251,13 @@ func (p *Pool) expire(now time.Time) bool {
 			for _, l := range s.lives {
 				clear(&l.proven)
 				if clear(&l.silent) {
-					p.unheard(now, pr, l)
+					p.unheard(now, pr, l, fmt.Sprintf("no sign of life for %v", l.watch))
+				}
+				if clear(&l.settled) {
+					p.proceed(now, pr, l)
+				}
+				if clear(&l.escalate) {
+					p.escalateNow(now, l)
 				}
 				if clear(&l.retire) {
 					l.wear(fmt.Sprintf("max_age: ready for %v", pr.MaxAge))
@@ -390,13 +406,4 @@ func (p *Pool) life(id ID) (*program, *slot, *life) {
 		}
 	}
 	return nil, nil, nil
-}
-
-// LifeDeadline returns when the time of a life's state is over, as its LifeView
-// has it; zero if it has none, or there is no such life.
-func (p *Pool) LifeDeadline(id ID) time.Time {
-	if _, _, l := p.life(id); l != nil {
-		return l.deadline
-	}
-	return time.Time{}
 }

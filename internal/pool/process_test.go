@@ -125,6 +125,20 @@ func idOf(about any) ID {
 		return x.ID
 	case Alive:
 		return x.ID
+	case Hung:
+		return x.ID
+	case Watch:
+		return x.ID
+	case Extend:
+		return x.ID
+	case Ending:
+		return x.ID
+	case Busy:
+		return x.ID
+	case Close:
+		return x.ID
+	case PutOff:
+		return x.ID
 	case Worn:
 		return x.ID
 	case Closed:

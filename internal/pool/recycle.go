@@ -1,7 +1,6 @@
 package pool
 
 import (
-	"fmt"
 	"slices"
 	"time"
 )
@@ -50,11 +49,31 @@ func (p *Pool) alive(now time.Time, id ID) bool {
 	return true
 }
 
+// watched takes a life's own word on how long its watchdog is to wait. Before it
+// is ready that is kept for when it is.
+func (l *life) watched(now time.Time, every time.Duration) {
+	l.watch, l.ownWatch, l.silent = every, true, time.Time{}
+	if l.state == LifeReady && every > 0 {
+		l.silent = now.Add(every)
+	}
+}
+
+// sick takes a life's own word that it hangs.
+func (p *Pool) sick(now time.Time, id ID) bool {
+	pr, _, l := p.life(id)
+	if l == nil || l.state != LifeReady {
+		return false
+	}
+	l.silent = time.Time{}
+	p.unheard(now, pr, l, "it says that it hangs")
+	return true
+}
+
 // unheard deals with a life that has given no sign in time. Its successor
 // comes first; where there can be none, its end is a crash.
-func (p *Pool) unheard(now time.Time, pr *program, l *life) {
+func (p *Pool) unheard(now time.Time, pr *program, l *life, why string) {
 	l.hung = true
-	l.worn, l.retire = fmt.Sprintf("watchdog: no sign of life for %v", l.watch), time.Time{}
+	l.worn, l.retire = "watchdog: "+why, time.Time{}
 	if pr.inUse() != nil {
 		p.abort(now, pr, l)
 	}

@@ -95,7 +95,7 @@ func (p *Pool) change(now time.Time, c *command, pr *program, n Program, roll bo
 		pr.next, pr.Workers = &n, n.Workers
 		p.enroll(c, pr, false)
 	default:
-		p.needAtOnce(pr, n)
+		p.holdAtOnce(pr, n)
 		pr.Program = n
 		if p.underWay(pr) && p.rolls[0].same { // it holds for the lives before too
 			p.rolls[0].undo.program, *pr.before = n, n
@@ -103,14 +103,15 @@ func (p *Pool) change(now time.Time, c *command, pr *program, n Program, roll bo
 	}
 }
 
-// needAtOnce has the lives there are need what the configuration says now. Those
-// that a roll replaces by lives with other settings keep what they had.
-func (p *Pool) needAtOnce(pr *program, n Program) {
+// holdAtOnce has the lives there are need what the configuration says now, and
+// end by its signals, which are what the shell sends. Those that a roll replaces
+// by lives with other settings keep what they had.
+func (p *Pool) holdAtOnce(pr *program, n Program) {
 	mixed := p.underWay(pr) && p.rolls[0].undo != nil && !p.rolls[0].same
 	for _, s := range pr.slots {
 		for _, l := range s.lives {
 			if !l.leaving() && (!mixed || l.generation == pr.generation) {
-				l.needs = n.DependsOn
+				l.needs, l.stopSignal, l.stopSteps = n.DependsOn, n.StopSignal, n.StopSteps
 			}
 		}
 	}

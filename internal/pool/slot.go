@@ -74,7 +74,7 @@ func (p *Pool) start(now time.Time, pr *program, s *slot, generation int) *life 
 		id:         ID{Program: pr.Name, Slot: s.n, Life: p.lives},
 		generation: generation, state: LifeStarting,
 		since: now, deadline: now.Add(pr.ReadyTimeout), needs: pr.DependsOn, listens: pr.Listeners,
-		stopSignal: pr.StopSignal, // a reload may change it for those to come
+		stopSignal: pr.StopSignal, stopSteps: pr.StopSteps, // a reload may change it for those to come
 	}
 	s.lives = append(s.lives, l)
 	p.emit(Spawn{ID: l.id, Generation: generation, Workers: pr.wanted})

@@ -49,6 +49,10 @@ type LifeView struct {
 	Deadline   time.Time // of its state; zero: none
 	Closed     []string  // listeners it has closed
 	AtGate     bool      // the gate is being asked
+	Closing    bool      // it has its close signal, and not yet its stop signal
+	Told       bool      // it was told to end, and that was the last word; or it ends unasked
+	Sent       int       // of the signals that follow the stop signal
+	Escalate   time.Time // when the next of them comes; zero: none
 }
 
 // Phase returns where the whole pool is.
@@ -107,11 +111,33 @@ func (s *slot) view() SlotView {
 		v.State = "waiting"
 	}
 	for _, l := range s.lives {
-		v.Lives = append(v.Lives, LifeView{
-			ID: l.id, Generation: l.generation, State: l.state, Why: l.why,
-			Since: l.since, Deadline: l.deadline, Closed: slices.Clone(l.closed),
-			AtGate: l.step == atGate || l.step == held,
-		})
+		v.Lives = append(v.Lives, l.view())
 	}
 	return v
+}
+
+func (l *life) view() LifeView {
+	v := LifeView{
+		ID: l.id, Generation: l.generation, State: l.state, Why: l.why,
+		Since: l.since, Deadline: l.deadline, Closed: slices.Clone(l.closed),
+		AtGate: l.step == atGate || l.step == held, Sent: l.sent, Escalate: l.escalate,
+	}
+	switch l.step {
+	case emptying, atGate, commanded:
+		v.Closing = l.closeSent && l.state == LifeDraining
+		v.Told = l.state == LifeCutting
+	case signalled, asked, held, byItself:
+		v.Told = l.leaving()
+	case notAsked:
+		v.Told = l.exited || l.state == LifeCutting
+	}
+	return v
+}
+
+// Life returns one life; the zero LifeView if there is none.
+func (p *Pool) Life(id ID) LifeView {
+	if _, _, l := p.life(id); l != nil {
+		return l.view()
+	}
+	return LifeView{}
 }

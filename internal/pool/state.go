@@ -68,6 +68,10 @@ type LifeState struct {
 	Step                            string
 	Reason                          Reason
 	StopSignal                      int // 0: that of the program
+	StopSteps                       []StopStep
+	Settled, Escalate, Latest       time.Time
+	Sent                            int
+	CloseSent, Busy, OwnWatch       bool
 	Channel, Moves, Hold            bool
 	Met                             []Meeting
 	Needs, Listens, Closed          []string
@@ -161,6 +165,8 @@ func (s *slot) save() SlotState {
 			Needs: l.needs, Listens: l.listens, Closed: slices.Clone(l.closed),
 			Drained: l.drained, Exited: l.exited, Served: l.served, Killed: l.killed,
 			Cut: l.cut, GateShut: l.gateShut, Why: l.why,
+			StopSteps: l.stopSteps, Settled: l.settled, Escalate: l.escalate, Latest: l.latest, Sent: l.sent,
+			CloseSent: l.closeSent, Busy: l.busy, OwnWatch: l.ownWatch,
 		})
 	}
 	return out
@@ -263,6 +269,8 @@ func (s LifeState) restore() *life {
 		needs: s.Needs, listens: s.Listens, closed: s.Closed,
 		drained: s.Drained, exited: s.Exited, served: s.Served, killed: s.Killed,
 		cut: s.Cut, gateShut: s.GateShut, why: s.Why,
+		stopSteps: s.StopSteps, settled: s.Settled, escalate: s.Escalate, latest: s.Latest, sent: s.Sent,
+		closeSent: s.CloseSent, busy: s.Busy, ownWatch: s.OwnWatch,
 	}
 }
 

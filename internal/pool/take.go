@@ -17,6 +17,16 @@ func (p *Pool) take(now time.Time, e Event) {
 		taken = p.ready(now, e.ID)
 	case Alive:
 		taken = p.alive(now, e.ID)
+	case Hung:
+		taken = p.sick(now, e.ID)
+	case Watch:
+		taken = p.with(e.ID, func(_ *program, _ *slot, l *life) { l.watched(now, e.Every) })
+	case Extend:
+		taken = p.with(e.ID, func(_ *program, _ *slot, l *life) { p.extend(now, l, e.By) })
+	case Ending:
+		taken = p.with(e.ID, func(pr *program, _ *slot, l *life) { p.endsItself(now, pr, l) })
+	case Busy:
+		taken = p.with(e.ID, func(pr *program, _ *slot, l *life) { p.working(now, pr, l, e.Is) })
 	case Worn:
 		taken = p.with(e.ID, func(_ *program, _ *slot, l *life) { l.wear(e.Why) })
 	case Closed:
@@ -101,7 +111,9 @@ func (p *Pool) ready(now time.Time, id ID) bool {
 			l.retire = l.retire.Add(time.Duration(p.next() % uint64(pr.MaxAgeJitter)))
 		}
 	}
-	l.watch = pr.Watchdog // a roll may change it for those to come
+	if !l.ownWatch {
+		l.watch = pr.Watchdog // a roll may change it for those to come
+	}
 	p.alive(now, id)
 	return true
 }
@@ -125,6 +137,8 @@ func (p *Pool) gateOpen(now time.Time, id ID) bool {
 	switch {
 	case l == nil || l.state != LifeDraining:
 		return false
+	case l.step == atGate && l.closeSent && l.busy: // its work may be what keeps the gate shut the next moment
+		l.step = emptying
 	case l.step == atGate:
 		p.signal(now, pr, l, pr.DrainTimeout)
 	case l.step == held:
@@ -149,8 +163,8 @@ func (p *Pool) exited(now time.Time, pr *program, l *life) {
 	by, until := l.step, l.deadline
 	p.signal(now, pr, l, pr.StopTimeout)
 	switch by {
-	case notAsked:
-		l.step = notAsked // its end stays a crash
+	case notAsked, byItself:
+		l.step = by // its end stays a crash
 	case commanded:
 		l.deadline = now.Add(pr.DrainTimeout)
 	default:
@@ -174,7 +188,7 @@ func (p *Pool) gone(now time.Time, pr *program, s *slot, l *life, e Gone) {
 // lost decides what follows from a life that is there no more, or will never
 // end.
 func (p *Pool) lost(now time.Time, pr *program, s *slot, l *life, v Verdict) {
-	own := l.step == notAsked // nobody asked it to end
+	own := l.own()
 	if !slices.Equal(l.needs, pr.DependsOn) {
 		p.relate() // nobody may need that any more
 	}

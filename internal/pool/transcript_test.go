@@ -120,8 +120,16 @@ func (s *stage) parseProgram(words []string) Program {
 			p.MaxSurge = s.number(value)
 		case "max_draining":
 			p.MaxDraining = s.number(value)
-		case "stop_signal":
-			p.StopSignal = s.number(value)
+		case "close_signal":
+			p.CloseSignal = true
+		case "drain_max":
+			p.DrainMax = s.duration(value)
+		case "stop_signal": // 3,2s,15
+			list := strings.Split(value, ",")
+			p.StopSignal = s.number(list[0])
+			for i := 1; i+1 < len(list); i += 2 {
+				p.StopSteps = append(p.StopSteps, StopStep{s.duration(list[i]), s.number(list[i+1])})
+			}
 		case "restart":
 			p.Restart = RestartPolicy(value)
 		case "min_uptime":
@@ -235,6 +243,16 @@ func (s *stage) parse(w []string) Event {
 		return Ready{s.id(w[1])}
 	case "alive":
 		return Alive{s.id(w[1])}
+	case "hung":
+		return Hung{s.id(w[1])}
+	case "watch":
+		return Watch{s.id(w[1]), s.duration(w[2])}
+	case "extend":
+		return Extend{s.id(w[1]), s.duration(w[2])}
+	case "ending":
+		return Ending{s.id(w[1])}
+	case "busy":
+		return Busy{s.id(w[1]), arg(2) != "no"}
 	case "worn":
 		return Worn{s.id(w[1]), w[2]}
 	case "closed":
@@ -305,8 +323,12 @@ func render(a Action) string {
 		return "ask_gate " + a.ID.String()
 	case RunStopCommand:
 		return "run_stop_command " + a.ID.String()
+	case Close:
+		return "close_signal " + a.ID.String()
 	case Signal:
-		return "signal " + a.ID.String()
+		return strings.TrimSuffix(fmt.Sprintf("signal %s %d", a.ID, a.Signal), " 15")
+	case PutOff:
+		return "  put off " + a.ID.String()
 	case Cut:
 		return "cut " + a.ID.String()
 	case Quit:

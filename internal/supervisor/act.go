@@ -10,7 +10,10 @@ import (
 	"syscall"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/lastcall/lastcall/internal/control"
+	"github.com/lastcall/lastcall/internal/guard"
 	"github.com/lastcall/lastcall/internal/pool"
 	"github.com/lastcall/lastcall/internal/wire"
 )
@@ -28,11 +31,13 @@ func (s *Supervisor) act(a pool.Action) {
 		s.askGate(s.lives[a.ID])
 	case pool.RunStopCommand:
 		s.runStopCommand(s.lives[a.ID])
-	case pool.Signal:
+	case pool.Close:
 		l := s.lives[a.ID]
-		l.askedFor(time.Until(s.core.LifeDeadline(a.ID))) // after a shut gate it is not the drain's
-		l.endGate()
-		l.signal(l.program.StopSignal)
+		l.turn(s.core.Life(a.ID))
+		s.log.Info("to take no newcomers", "worker", a.ID.Worker(), "life", a.ID.Life, "signal", unix.SignalName(l.program.CloseSignal))
+		l.signal(l.program.CloseSignal)
+	case pool.Signal:
+		s.signal(a)
 	case pool.Lame:
 		s.lame(s.lives[a.ID])
 	case pool.Cut:
@@ -45,7 +50,7 @@ func (s *Supervisor) act(a pool.Action) {
 	case pool.Kill:
 		l := s.lives[a.ID]
 		l.endGate()
-		l.guarded.Asked(0)
+		l.guarded.Turned(guard.Turn{Kill: time.Now()})
 		if l.process != nil {
 			// What it has said is still being read, perhaps; then Gone comes late.
 			l.missed = l.process.SignalGroup(syscall.SIGKILL) == os.ErrProcessDone
@@ -78,8 +83,21 @@ func (s *Supervisor) reply(a pool.Reply) {
 // ask tells a life over its channel to drain.
 func (s *Supervisor) ask(a pool.Ask) {
 	l := s.lives[a.ID]
-	l.askedFor(a.Timeout)
+	l.turn(s.core.Life(a.ID))
 	s.send(l, l.program.drain(a))
+}
+
+// signal sends a life a stop signal. One that follows another signal is worth a
+// line: for the first there is that of the state.
+func (s *Supervisor) signal(a pool.Signal) {
+	l := s.lives[a.ID]
+	l.turn(s.core.Life(a.ID)) // after a shut gate its time is not the drain's
+	l.endGate()
+	sig := syscall.Signal(a.Signal)
+	if sig != l.program.StopSignal || l.program.CloseSignal != 0 {
+		s.log.Info("signalled", "worker", a.ID.Worker(), "life", a.ID.Life, "signal", unix.SignalName(sig))
+	}
+	l.signal(sig)
 }
 
 // lame tells a life to serve on as a lame duck. One that cannot be told serves on
@@ -124,6 +142,10 @@ func (s *Supervisor) record(a pool.Action) {
 		s.log.Error("gave up restarting", "worker", worker(a.Program, a.Slot))
 	case pool.Ended:
 		s.log.Info("not restarting", "worker", worker(a.Program, a.Slot), "failed", a.Failed)
+	case pool.PutOff:
+		v := s.core.Life(a.ID)
+		s.lives[a.ID].turn(v)
+		s.log.Info("asks for more time", "worker", a.ID.Worker(), "life", a.ID.Life, "state", v.State, "left", time.Until(v.Deadline).Round(time.Millisecond))
 	case pool.Recycling:
 		s.log.Info("to be replaced", "worker", a.ID.Worker(), "life", a.ID.Life, "reason", a.Why)
 	case pool.Removed:
@@ -160,6 +182,9 @@ func (s *Supervisor) recordState(a pool.Became) {
 	if a.State == pool.LifeCutting || a.State == pool.LifeStuck || a.State == pool.LifeGone && a.Why != "" {
 		level = slog.LevelWarn
 	}
+	if a.State == pool.LifeGone {
+		l.cutShort()
+	}
 	if a.State == pool.LifeGone && len(l.cut) > 0 {
 		args = append(args, "cut", describe(l.cut))
 	}
@@ -167,9 +192,9 @@ func (s *Supervisor) recordState(a pool.Became) {
 		args = append(args, "moved", l.moved)
 	}
 	s.log.Log(context.Background(), level, string(a.State), args...)
+	l.turn(s.core.Life(a.ID))
+	l.state = a.State
 	switch a.State {
-	case pool.LifeCutting:
-		l.guarded.Asked(time.Until(s.core.LifeDeadline(a.ID)))
 	case pool.LifeDraining:
 		if s.talk.IsZero() {
 			s.talk = time.Now().Add(time.Second)

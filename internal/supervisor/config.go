@@ -54,7 +54,9 @@ type Program struct {
 
 	Gates []gate.Spec // asked before a worker may end
 
+	CloseSignal syscall.Signal // asked first of all, to take no newcomers; 0: none
 	StopSignal  syscall.Signal
+	StopSteps   []StopStep    // what follows StopSignal
 	StopCommand []string      // asked first, before StopSignal
 	StopTimeout time.Duration // from StopCommand to StopSignal
 
@@ -63,6 +65,7 @@ type Program struct {
 
 	Drain           wire.Policy
 	DrainTimeout    time.Duration
+	DrainTimeoutMax time.Duration // how long a worker may make that by asking; less: it cannot
 	UnwindTimeout   time.Duration // 0: the worker's own
 	FreshGrace      time.Duration // 0: the worker's own
 	ExpendableGrace time.Duration // 0: the worker's own
@@ -84,4 +87,10 @@ type Program struct {
 	Watchdog          time.Duration // without WATCHDOG=1
 	MaxSurge          int           // extra lives during a roll; 0: stop first
 	MaxDraining       int           // old lives draining at once during a roll; 0: Workers
+}
+
+// StopStep is a signal to a worker that has not ended After the one before.
+type StopStep struct {
+	After  time.Duration
+	Signal syscall.Signal
 }

@@ -16,6 +16,10 @@ func (l *life) rule() guard.Rule {
 	r := guard.Rule{
 		Worker: l.id.Worker(), Program: p.Name, Needs: p.DependsOn,
 		StopSignal: p.StopSignal, StopTimeout: p.StopTimeout, KillAfter: l.killAfter(p.DrainTimeout),
+		CloseSignal: p.CloseSignal, CloseMoment: pool.CloseMoment, CloseTimeout: p.DrainTimeout,
+	}
+	for _, step := range p.StopSteps {
+		r.StopSteps = append(r.StopSteps, guard.Step{After: step.After, Signal: step.Signal})
 	}
 	// It cannot fail: the message is a few numbers. If it did, the signal
 	// would ask the worker.
@@ -35,9 +39,20 @@ func (l *life) commandRule() guard.Rule {
 	return guard.Rule{Worker: l.id.Worker() + " stop command", StopSignal: syscall.SIGKILL}
 }
 
-// askedFor tells the guard that a life has been asked, and has this long until
-// its cut. What it then needs to end by itself is added, as by the core.
-func (l *life) askedFor(timeout time.Duration) { l.guarded.Asked(l.killAfter(timeout)) }
+// turn tells the guard how far a life has come on its way out, by what the core
+// says of it. To what it has until its cut is added what it then needs to end by
+// itself, as by the core.
+func (l *life) turn(v pool.LifeView) {
+	switch {
+	case v.State == pool.LifeCutting:
+		l.guarded.Turned(guard.Turn{Kill: v.Deadline})
+	case v.State != pool.LifeDraining:
+	case v.Told:
+		l.guarded.Turned(guard.Turn{Kill: v.Deadline.Add(l.killAfter(0)), Sent: v.Sent, Next: v.Escalate})
+	case v.Closing:
+		l.guarded.Turned(guard.Turn{Closing: v.Deadline})
+	}
+}
 
 func (l *life) killAfter(timeout time.Duration) time.Duration {
 	return timeout + l.program.unwind() + pool.KillMargin
@@ -53,4 +68,13 @@ func (l *life) channelConn() syscall.RawConn {
 		return nil // it is closed
 	}
 	return conn
+}
+
+// coreSteps are the program's StopSteps as the core has them.
+func (p *Program) coreSteps() []pool.StopStep {
+	var out []pool.StopStep
+	for _, step := range p.StopSteps {
+		out = append(out, pool.StopStep{After: step.After, Signal: int(step.Signal)})
+	}
+	return out
 }

@@ -73,6 +73,9 @@ type savedLife struct {
 	Status     string
 	Cut        []control.Operation
 	Moved      int
+	Reloads    bool
+	Wraps      int
+	Work       *savedWork // nil: it has never said what it does
 }
 
 type savedStream struct {

@@ -33,8 +33,10 @@ type life struct {
 	tail           *tail
 	streams        []*stream         // stdout and stderr
 	spokeEnd       <-chan struct{}   // closed when its channel has been read to the end
-	said           []<-chan struct{} // the same of its streams
+	said           []<-chan struct{} // the same of its notify socket and its streams
 	ends           []<-chan struct{} // of all that read what it says
+	over           context.Context   // ends when nothing of it is left that could say something new
+	end            context.CancelFunc
 
 	ctx    context.Context // ends with the life
 	cancel context.CancelFunc
@@ -47,6 +49,10 @@ type life struct {
 	hello   bool
 	spokeUp bool                // it says itself when it is ready
 	status  string              // its STATUS= line
+	reloads bool                // by its word
+	wraps   int                 // the main process by its word, if that is another; 0: it has not said
+	state   pool.State          // the last that was recorded
+	work    work                // what it does, if it is told so without a channel
 	waiting string              // what its gate waits for
 	cut     []control.Operation // what it reports to have cut
 	moved   int                 // connections it reports to have handed on
@@ -125,6 +131,10 @@ func (s *Supervisor) watch(l *life, p process, spoke <-chan struct{}, said []<-c
 		<-spoke
 	}
 	moment.Reset(200 * time.Millisecond)
+	l.end()
+	if l.notify != nil {
+		_ = l.notify.SetReadDeadline(time.Unix(1, 0)) // hear takes what is left, and ends
+	}
 	for _, c := range said {
 		select {
 		case <-c:

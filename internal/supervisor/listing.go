@@ -61,13 +61,18 @@ func (l *life) listed(m wire.Inflight) {
 
 // list asks the workers that the filter lets through for their operations, and
 // waits for the answers. A worker that has not answered in time, or has no
-// channel, is not in the result.
+// channel and has not said otherwise what it does, is not in the result.
 func (s *Supervisor) list(ctx context.Context, most int, filter func(*life) bool) map[pool.ID]*listing {
 	ctx, cancel := context.WithTimeout(ctx, listTimeout)
 	defer cancel()
 	asked := make(map[pool.ID]*listing)
 	s.call(ctx, func() {
 		for id, l := range s.lives {
+			if !l.hello && filter(l) {
+				if q := l.listWork(most); q != nil {
+					asked[id] = q
+				}
+			}
 			// A worker that owes answers is not asked for ever: its channel
 			// must not fill with questions.
 			if !l.hello || len(l.lists) >= maxQuestions || !filter(l) {

@@ -194,7 +194,7 @@ func (s *Supervisor) guardBy(v *version) {
 				if l := s.lives[view.ID]; l != nil && l.program == &v.Program {
 					l.guarded.Forget()
 					s.guardAgain(l)
-					l.resumeGuard(view)
+					l.turn(view)
 				}
 			}
 		}

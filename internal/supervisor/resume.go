@@ -7,7 +7,6 @@ import (
 	"os"
 	"strconv"
 	"syscall"
-	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -109,6 +108,7 @@ func (s *Supervisor) saveLife(l *life) savedLife {
 	saved := savedLife{
 		ID: l.id, Env: l.env, Sockets: l.sockets, Channel: -1, Notify: -1,
 		Hello: l.hello, Spoke: l.spokeUp, Status: l.status, Cut: l.cut, Moved: l.moved,
+		Reloads: l.reloads, Wraps: l.wraps, Work: l.work.save(),
 	}
 	for _, line := range l.tail.last() {
 		saved.Tail = append(saved.Tail, []byte(line))
@@ -234,8 +234,10 @@ func (s *Supervisor) resumeLives() error {
 	for _, p := range snap.Programs {
 		for _, slot := range p.Slots {
 			for _, v := range slot.Lives {
-				s.resumeAsking(s.lives[v.ID], v)
-				s.lives[v.ID].resumeGuard(v)
+				l := s.lives[v.ID]
+				l.state = v.State
+				s.resumeAsking(l, v)
+				l.turn(v)
 			}
 		}
 	}
@@ -247,7 +249,8 @@ func (s *Supervisor) resumeLife(saved savedLife) (err error) {
 	v := s.versions[saved.ID.Program][saved.Generation]
 	l := s.newLife(saved.ID, v)
 	l.env, l.sockets, l.hello, l.spokeUp, l.status = saved.Env, saved.Sockets, saved.Hello, saved.Spoke, saved.Status
-	l.cut, l.moved = saved.Cut, saved.Moved
+	l.cut, l.moved, l.reloads, l.wraps = saved.Cut, saved.Moved, saved.Reloads, saved.Wraps
+	l.work.restore(saved.Work)
 	for _, line := range saved.Tail {
 		l.tail.add(string(line))
 	}
@@ -290,17 +293,7 @@ func (s *Supervisor) guardAgain(l *life) {
 	if l.hello {
 		l.guarded.Drains()
 	}
-}
-
-// resumeGuard tells the guard how long a life has that was asked to end.
-func (l *life) resumeGuard(v pool.LifeView) {
-	switch left := time.Until(v.Deadline); v.State {
-	case pool.LifeDraining:
-		l.guarded.Asked(l.killAfter(left))
-	case pool.LifeCutting:
-		l.guarded.Asked(left)
-	case pool.LifeStarting, pool.LifeReady, pool.LifeStuck, pool.LifeGone:
-	}
+	l.guardBusy()
 }
 
 // resumeAsking takes up the questions that the core waits for an answer to.

@@ -24,7 +24,7 @@ func (s *Supervisor) spawn(a pool.Spawn) {
 	l := s.newLife(id, v)
 	l.env = wire.Env{
 		Program: id.Program, Slot: id.Slot, Workers: a.Workers, Generation: a.Generation, Life: id.Life,
-		MaxRequests: jittered(v.MaxRequests, v.MaxRequestsJitter), Watchdog: v.Watchdog,
+		MaxRequests: jittered(v.MaxRequests, v.MaxRequestsJitter), Watchdog: v.Watchdog, DrainTimeout: v.DrainTimeout,
 	}
 	if err == nil {
 		err = s.startProcess(l)
@@ -43,6 +43,7 @@ func (s *Supervisor) spawn(a pool.Spawn) {
 func (s *Supervisor) newLife(id pool.ID, v *version) *life {
 	l := &life{id: id, program: &v.Program, pinned: v.pinned, tail: &tail{}, lists: make(map[int]*listing)}
 	l.ctx, l.cancel = context.WithCancel(context.Background())
+	l.over, l.end = context.WithCancel(l.ctx)
 	s.lives[id] = l
 	return l
 }
@@ -122,7 +123,7 @@ func (s *Supervisor) attach(l *life) {
 		l.ends = append(l.ends, l.spokeEnd)
 	}
 	if l.notify != nil {
-		l.ends = append(l.ends, s.hear(l))
+		l.said = append(l.said, s.hear(l))
 	}
 	for _, st := range l.streams {
 		l.said = append(l.said, s.follow(l, st))

@@ -36,6 +36,7 @@ func (s *Supervisor) heard(l *life, m wire.Message) {
 	case m.Hello != nil:
 		l.hello = true
 		l.guarded.Drains()
+		s.forgetWork(l)
 		s.step(pool.Hello{ID: l.id, Moves: slices.Contains(m.Hello.Features, wire.FeatureMove)})
 		s.heardFrom(l)
 	case m.Ready != nil:
@@ -46,6 +47,8 @@ func (s *Supervisor) heard(l *life, m wire.Message) {
 		s.step(pool.Worn{ID: l.id, Why: fmt.Sprintf("max_requests: has served %d", m.Worn.Served)})
 	case m.Quiet != nil:
 		s.step(pool.Quiet{ID: l.id})
+	case m.Notify != nil:
+		s.notified(l, wire.ParseNotify([]byte(m.Notify.Text)))
 	case m.Inflight != nil:
 		l.listed(*m.Inflight)
 	case m.Notify != nil:
@@ -58,44 +61,6 @@ func (s *Supervisor) heard(l *life, m wire.Message) {
 		if !m.Drained.More {
 			s.step(pool.Drained{ID: l.id, Cut: len(l.cut)})
 		}
-	}
-}
-
-// hear brings the notify datagrams of a life to the loop, and returns a channel
-// that is closed when no more can come.
-func (s *Supervisor) hear(l *life) <-chan struct{} {
-	end := make(chan struct{})
-	go func() {
-		defer close(end)
-		buf := make([]byte, 4096) // systemd's own limit of a datagram
-		for {
-			n, err := l.notify.Read(buf)
-			if s.parks(l, end, err) {
-				continue
-			}
-			if err != nil {
-				return // closed with the life
-			}
-			note := wire.ParseNotify(buf[:n])
-			if !s.call(l.ctx, func() { s.notified(l, note) }) {
-				return
-			}
-		}
-	}()
-	return end
-}
-
-func (s *Supervisor) notified(l *life, n wire.Notification) {
-	if n.Status != "" {
-		l.status = n.Status
-		s.heardFrom(l) // who says this says READY=1 too
-	}
-	if n.Ready {
-		s.heardFrom(l)
-		s.saidReady(l)
-	}
-	if n.Watchdog {
-		s.step(pool.Alive{ID: l.id})
 	}
 }
 

@@ -104,6 +104,9 @@ func (s *Supervisor) workers(program string, slot pool.SlotView, lists map[pool.
 		if !v.Deadline.IsZero() {
 			w.Left = time.Until(v.Deadline).Seconds()
 		}
+		if l.reloads && v.State == pool.LifeReady {
+			w.Reason = "reloading"
+		}
 		if l.waiting != "" {
 			w.Reason = "gate: " + l.waiting
 		}

@@ -351,8 +351,9 @@ func (s *Supervisor) corePrograms() []pool.Program {
 	for i, p := range s.config.Programs {
 		out[i] = pool.Program{
 			Name: p.Name, Workers: p.Workers, DependsOn: p.DependsOn, Listeners: s.coreNames(p.Listen),
-			Gated: len(p.Gates) > 0, StopCommand: len(p.StopCommand) > 0, StopSignal: int(p.StopSignal),
-			ReadyTimeout: p.ReadyTimeout, DrainTimeout: p.DrainTimeout, UnwindTimeout: p.unwind(), StopTimeout: p.StopTimeout,
+			Gated: len(p.Gates) > 0, StopCommand: len(p.StopCommand) > 0,
+			CloseSignal: p.CloseSignal != 0, StopSignal: int(p.StopSignal), StopSteps: p.coreSteps(),
+			ReadyTimeout: p.ReadyTimeout, DrainTimeout: p.DrainTimeout, DrainMax: p.DrainTimeoutMax, UnwindTimeout: p.unwind(), StopTimeout: p.StopTimeout,
 			Restart: pool.RestartPolicy(p.Restart), MaxRestarts: p.MaxRestarts, RestartWindow: p.RestartWindow,
 			MinUptime: p.Proven, MaxSurge: p.MaxSurge, MaxDraining: p.MaxDraining,
 			MaxAge: p.MaxAge, MaxAgeJitter: p.MaxAgeJitter, Watchdog: p.Watchdog, LameDuck: p.LameDuck,

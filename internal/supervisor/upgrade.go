@@ -407,7 +407,7 @@ func (s *Supervisor) guardAnew() {
 	for _, p := range s.core.Snapshot().Programs {
 		for _, slot := range p.Slots {
 			for _, v := range slot.Lives {
-				s.lives[v.ID].resumeGuard(v)
+				s.lives[v.ID].turn(v)
 			}
 		}
 	}
