@@ -28,6 +28,7 @@ const GRACE = 1000, GRACE_OF_LISTENERS = 5000;
 // after the deadline.
 const UNWIND = 250;
 const DRAIN_TIMEOUT = 25000; // without LASTCALL_DRAIN_USEC
+const LONGEST = 2 ** 31 - 1; // that a timer can be; one that is longer fires at once
 
 const MAX_NAME = 200, MAX_TEXT = 4096; // bytes, of the notify protocol
 const MAX_PENDING = 1000;
@@ -155,7 +156,7 @@ function watchdog() {
   const other = env.WATCHDOG_PID && Number(env.WATCHDOG_PID) !== process.pid;
   if (!(every > 0) || other || !channel) return;
   // From the event loop, so that a loop that is stuck gives no sign.
-  setInterval(() => { if (pending.length === 0) notify('WATCHDOG=1'); }, Math.max(1, every)).unref();
+  setInterval(() => { if (pending.length === 0) notify('WATCHDOG=1'); }, Math.min(Math.max(1, every), LONGEST)).unref();
 }
 
 // ---- Operations: requests, and what the application begins.
@@ -269,7 +270,8 @@ function wrap(server) {
 const events = {
   __proto__: null,
   listening(entry) {
-    if (entry.drains) ready();
+    if (leaving(entry)) setImmediate(stopAccepting, entry); // behind who asks for its address
+    else if (entry.drains) ready();
   },
   close(entry) {
     entry.ended = true;
@@ -292,13 +294,13 @@ const events = {
     const c = connectionOf(entry, request.socket);
     // The query is left out: it may be a secret.
     const name = () => `${request.method} ${String(request.originalUrl ?? request.url).split('?', 1)[0]}`;
-    const item = add({ name, critical: entry.drains, response });
-    c.busy++;
+    const item = add({ name, critical: entry.drains, response, closes: false });
+    c.requests.add(item);
     clearTimeout(c.timer);
-    if (leaving(entry)) sayClose(response);
-    request.once('end', () => { c.mark = request.socket.bytesRead; });
+    if (leaving(entry)) sayClose(c);
+    request.once('end', () => { c.mark = c.socket.bytesRead; });
     response.once('close', () => {
-      c.busy--;
+      c.requests.delete(item);
       c.mark = c.socket.bytesRead;
       if (leaving(entry)) hold(c);
       remove(item);
@@ -330,15 +332,17 @@ events.checkContinue = events.checkExpectation = events.request;
 
 const leaving = (entry) => controller.signal.aborted && entry.drains;
 
-// connectionOf is a connection of HTTP/1: busy with how many requests, and how
-// many bytes of it belong to requests that have ended.
+// connectionOf is a connection of HTTP/1: the requests in progress on it, and
+// how many bytes of it belong to requests that have ended.
 function connectionOf(entry, socket) {
   let c = entry.connections.get(socket);
   if (c) return c;
-  c = { socket, busy: 0, mark: socket.bytesRead, timer: undefined };
+  c = { socket, requests: new Set(), mark: socket.bytesRead, timer: undefined };
   c.forget = () => {
     clearTimeout(c.timer);
     entry.connections.delete(socket);
+    // A response that waited behind another does not say that it is closed.
+    for (const item of c.requests) remove(item);
     settle();
   };
   entry.connections.set(socket, c);
@@ -351,15 +355,22 @@ function connectionOf(entry, socket) {
 // is behind the loop's next poll, which reads what has come meanwhile; a request
 // of which a part has come is waited for.
 function hold(c) {
-  if (c.busy > 0) return;
+  if (c.requests.size > 0) return;
   clearTimeout(c.timer);
   c.timer = setTimeout(() => setImmediate(() => {
-    if (c.busy === 0 && c.socket.bytesRead === c.mark) c.socket.destroySoon();
+    if (c.requests.size === 0 && c.socket.bytesRead === c.mark) c.socket.destroySoon();
   }), HOLD);
 }
 
-function sayClose(response) {
-  if (!response.headersSent) response.setHeader('Connection', 'close');
+// sayClose has the last response of a connection say that it is; those before it
+// must not, or Node would not send what follows them.
+function sayClose(c) {
+  const last = [...c.requests].pop();
+  for (const item of c.requests) {
+    if (item.response.headersSent || item.closes === (item === last)) continue;
+    item.closes = item === last;
+    item.response.setHeader('Connection', item.closes ? 'close' : 'keep-alive');
+  }
 }
 
 // goAway asks a client of HTTP/2 to begin nothing new here: first without naming
@@ -391,13 +402,9 @@ function drain(signal) {
   if (controller.signal.aborted) return;
   others = process.listenerCount(signal) - 1;
   notify('STOPPING=1');
-  const timeout = Number(env.LASTCALL_DRAIN_USEC) / 1000 || DRAIN_TIMEOUT;
-  setTimeout(cut, timeout).unref();
+  setTimeout(cut, Math.min(Number(env.LASTCALL_DRAIN_USEC) / 1000 || DRAIN_TIMEOUT, LONGEST)).unref();
   controller.abort(new Error('lastcall: draining'));
-  for (const item of work) {
-    tell(item);
-    if (item.response && item.critical) sayClose(item.response);
-  }
+  for (const item of work) tell(item);
   for (const entry of entries) if (entry.drains) stopAccepting(entry);
   passOn();
   settle();
@@ -410,7 +417,10 @@ function stopAccepting(entry) {
     entry.closed = true;
     net.Server.prototype.close.call(entry.server);
   }
-  for (const c of entry.connections.values()) hold(c);
+  for (const c of entry.connections.values()) {
+    sayClose(c);
+    hold(c);
+  }
   for (const session of entry.sessions) goAway(session);
 }
 

@@ -225,6 +225,10 @@ func TestNodeOperations(t *testing.T) {
 	go func() { done <- roll.Run() }()
 	h.until("both are draining", func() bool { return strings.Count(h.read("journal"), "draining") == 2 })
 	h.until("the idle one has ended", func() bool { return len(h.workers()) == 3 })
+	out, err := h.command("inflight").CombinedOutput()
+	if err != nil || !regexp.MustCompile(`web\.[01] .*write the set`).Match(out) {
+		t.Errorf("inflight: %v\n%s", err, out)
+	}
 	if _, err := os.Stat("/proc/" + busy); err != nil {
 		t.Error("the worker has not waited for its operation")
 	}
@@ -241,6 +245,35 @@ func TestNodeOperations(t *testing.T) {
 		t.Errorf("journal %q", h.read("journal"))
 	}
 	h.stops(0)
+}
+
+// TestNodeIsCut stops a worker whose operation, and whose request, do not end in
+// time: it cuts them itself, and they are named.
+func TestNodeIsCut(t *testing.T) {
+	h := nodeHouse(t, "worker.js", "drain_timeout = \"1s\"\n")
+	h.start()
+	h.logged("msg=ready\n")
+	if _, err := askPid(h.addr); err != nil {
+		t.Fatal(err)
+	}
+	v := h.visit()
+	if _, err := v.Write([]byte("GET /held?secret HTTP/1.1\r\nHost: test\r\n\r\n")); err != nil {
+		t.Fatal(err)
+	}
+	h.logged("held")
+	h.send(syscall.SIGTERM)
+	if _, _, err := v.answer(); err == nil {
+		t.Error("the request was answered")
+	}
+	h.ends(5)
+	for _, name := range []string{"write the set", "GET /held"} {
+		if !regexp.MustCompile(`msg=gone .* cut="` + name).MatchString(h.read("log")) {
+			t.Errorf("the log does not name %s", name)
+		}
+	}
+	if strings.Contains(h.read("log"), "killed") || strings.Contains(h.read("log"), "secret") {
+		t.Error("it was killed, or the query is in the log")
+	}
 }
 
 // TestNodeWrapped starts the server by a shell that stays: it says what is wrong.

@@ -51,8 +51,6 @@ func (s *Supervisor) heard(l *life, m wire.Message) {
 		s.notified(l, wire.ParseNotify([]byte(m.Notify.Text)))
 	case m.Inflight != nil:
 		l.listed(*m.Inflight)
-	case m.Notify != nil:
-		s.notified(l, wire.ParseNotify([]byte(m.Notify.Text)))
 	case m.Lost != nil:
 		s.lostPeer(l, *m.Lost)
 	case m.Drained != nil:

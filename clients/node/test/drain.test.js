@@ -66,6 +66,67 @@ test('a request whose first half has come is waited for', async (t) => {
   await p.exits(0);
 });
 
+test('requests that were sent ahead are all answered, and only the last says close', async (t) => {
+  const p = new Process(t, HELD);
+  const to = { port: await portOf(p), host: '127.0.0.1' };
+  const [ahead, other] = [new Client(to), new Client(to)];
+  await other.ask('/');
+  const request = 'GET /held HTTP/1.1\r\nHost: test\r\n\r\n';
+  ahead.socket.write(request + request);
+  await until('both are held', () => p.stdout.split('held').length === 3);
+  p.term();
+  await until('nobody listens', () => refuses(to));
+  ahead.socket.write(request);
+  await until('the third is held', () => p.stdout.split('held').length === 4);
+  await other.ask('/go');
+  await ahead.gone();
+  assert.deepStrictEqual(ahead.text.match(/Connection: [a-z-]+|done\./g),
+    ['Connection: keep-alive', 'done.', 'Connection: keep-alive', 'done.', 'Connection: close', 'done.']);
+  await p.exits(0);
+});
+
+test('what a client had sent ahead ends with its connection', async (t) => {
+  const p = new Process(t, HELD);
+  const c = new Client({ port: await portOf(p), host: '127.0.0.1' });
+  const request = 'GET /held HTTP/1.1\r\nHost: test\r\n\r\n';
+  c.socket.write(request + request);
+  await until('both are held', () => p.stdout.split('held').length === 3);
+  c.socket.destroy();
+  p.term();
+  await p.exits(0);
+  assert.strictEqual(p.stderr, '', 'nothing was cut');
+});
+
+test('a server that comes to listen during the drain is closed', async (t) => {
+  const p = new Process(t, `${HELD}
+    require(process.env.LASTCALL_JS).draining.onabort = () => {
+      const late = http.createServer().listen(0, '127.0.0.1', () => { console.log('late ' + late.address().port); })
+        .on('close', () => console.log('closed'));
+    };`);
+  const c = new Client({ port: await portOf(p), host: '127.0.0.1' });
+  c.send('/held');
+  await p.said('held');
+  p.term();
+  await p.said('closed');
+  c.socket.destroy();
+  await p.exits(0);
+});
+
+test('a drain may be longer than a timer', async (t) => {
+  const p = new Process(t, HELD, { env: { LASTCALL_DRAIN_USEC: String(40 * 86400 * 1e6) } });
+  const to = { port: await portOf(p), host: '127.0.0.1' };
+  const [held, other] = [new Client(to), new Client(to)];
+  await other.ask('/');
+  held.send('/held');
+  await p.said('held');
+  p.term();
+  await until('nobody listens', () => refuses(to));
+  await other.ask('/go');
+  await held.answer();
+  await p.exits(0);
+  assert.strictEqual(p.stderr, '');
+});
+
 test('the deadline cuts what is left: 1 alone, 0 under a supervisor, which has the names', async (t) => {
   for (const worker of [undefined, 'web.0']) {
     const env = { LASTCALL_DRAIN_USEC: '300000', ...(worker && { LASTCALL_WORKER: worker }) };
