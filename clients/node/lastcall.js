@@ -319,11 +319,12 @@ const events = {
     return true;
   },
   // WebSocket and the like: nobody but the application knows what is in
-  // progress on them. They are closed when nothing else is.
+  // progress on them. They have a second to say goodbye, and are closed when
+  // nothing else is in progress.
   upgrade(entry, request, socket) {
     entry.connections.get(socket)?.forget();
     entry.upgraded.add(socket);
-    socket.once('close', () => entry.upgraded.delete(socket));
+    socket.once('close', () => { entry.upgraded.delete(socket); settle(); });
     return true;
   },
 };
@@ -384,7 +385,7 @@ function goAway(session) {
 
 // ---- The drain.
 
-let installed = false, finished = false, wasCut = false, others = 0;
+let installed = false, goodbye = false, finished = false, wasCut = false, others = 0;
 
 // install takes the signals with the first thing that can be drained, and not
 // before: a process that only loads this file, as npm does by NODE_OPTIONS, ends
@@ -403,6 +404,7 @@ function drain(signal) {
   others = process.listenerCount(signal) - 1;
   notify('STOPPING=1');
   setTimeout(cut, Math.min(Number(env.LASTCALL_DRAIN_USEC) / 1000 || DRAIN_TIMEOUT, LONGEST)).unref();
+  setTimeout(() => { goodbye = true; settle(); }, HOLD).unref();
   controller.abort(new Error('lastcall: draining'));
   for (const item of work) tell(item);
   for (const entry of entries) if (entry.drains) stopAccepting(entry);
@@ -438,7 +440,8 @@ function settle() {
   if (!controller.signal.aborted || finished) return;
   for (const item of work) if (item.critical) return;
   for (const entry of entries) {
-    if (entry.drains && (entry.connections.size > 0 || entry.sessions.size > 0)) return;
+    if (!entry.drains) continue;
+    if (entry.connections.size > 0 || entry.sessions.size > 0 || (entry.upgraded.size > 0 && !goodbye)) return;
   }
   finished = true;
   for (const item of [...work]) item.controller?.abort(new Error('lastcall: cut: nothing critical is left'));

@@ -169,7 +169,8 @@ test("the application's own SIGTERM listener finds what it expects", async (t) =
 });
 
 test('what keeps the event loop alive does not keep the process', async (t) => {
-  const p = new Process(t, `${HELD} setInterval(() => {}, 1000); process.on('exit', (code) => console.log('exit', code));`);
+  const env = { LASTCALL_DRAIN_USEC: String(3600 * 1e6) };
+  const p = new Process(t, `${HELD} setInterval(() => {}, 1000); process.on('exit', (code) => console.log('exit', code));`, { env });
   await portOf(p);
   p.term();
   await p.exits(0);
@@ -229,7 +230,11 @@ test('a raw connection is waited for, and told', async (t) => {
 
 test('a connection that was upgraded is closed when nothing else is in progress', async (t) => {
   const p = new Process(t, `${HELD}
-    server.on('upgrade', (req, socket) => { socket.write('HTTP/1.1 101 Switching\\r\\n\\r\\nup.'); });`);
+    const { draining } = require(process.env.LASTCALL_JS);
+    server.on('upgrade', (req, socket) => {
+      socket.write('HTTP/1.1 101 Switching\\r\\n\\r\\nup.');
+      draining.addEventListener('abort', () => setTimeout(() => socket.write('goodbye.'), 100));
+    });`);
   const to = { port: await portOf(p), host: '127.0.0.1' };
   const [socket, held] = [new Client(to), new Client(to)];
   await socket.ask('/ws', { headers: 'Connection: upgrade\r\nUpgrade: websocket\r\n' });
@@ -243,6 +248,7 @@ test('a connection that was upgraded is closed when nothing else is in progress'
   await go.ask('/go');
   await held.answer();
   await socket.gone();
+  assert.match(socket.text, /goodbye\./);
   await p.exits(0);
 });
 
