@@ -32,7 +32,8 @@ test('an unchanged listen(port) takes the passed socket, and READY=1 is said', a
 test('several sockets are told apart by port, and by path', async (t) => {
   const dir = fs.mkdtempSync(path.join(os.tmpdir(), 'lastcall'));
   t.after(() => fs.rmSync(dir, { recursive: true }));
-  const [a, b, c] = [await bind(), await bind(), await bind({ path: path.join(dir, 'bound') })];
+  const [a, b] = [await bind(), await bind()];
+  const [d, c] = [await bind({ path: path.join(dir, 'other') }), await bind({ path: path.join(dir, 'bound') })];
   const file = path.join(dir, 'file');
   fs.linkSync(path.join(dir, 'bound'), file); // what this process has bound it unlinks
   c.where = `unix:${file}`;
@@ -40,7 +41,7 @@ test('several sockets are told apart by port, and by path', async (t) => {
     const { sockets } = require(process.env.LASTCALL_JS);
     http.createServer((req, res) => res.end('path.')).listen(${JSON.stringify(file)}, () => {
       server.listen(${b.port}, () => { told(); console.log(JSON.stringify(sockets())); });
-    });`, { sockets: [a, b, c], names: ['a', 'b', 'c'], env: WORKER });
+    });`, { sockets: [a, b, d, c], names: ['a', 'b', 'd', 'c'], env: WORKER });
   assert.strictEqual(await portOf(p), b.port);
   assert.strictEqual((await get({ port: b.port, host: '127.0.0.1' })).text, 'here.');
   assert.strictEqual((await get({ socketPath: file })).text, 'path.');
@@ -48,7 +49,8 @@ test('several sockets are told apart by port, and by path', async (t) => {
   assert.deepStrictEqual(JSON.parse(p.stdout.match(/\[.*\]/)[0]), [
     { name: 'a', fd: 3, address: `127.0.0.1:${a.port}`, taken: false },
     { name: 'b', fd: 4, address: `127.0.0.1:${b.port}`, taken: true },
-    { name: 'c', fd: 5, address: file, taken: true },
+    { name: 'd', fd: 5, address: path.join(dir, 'other'), taken: false },
+    { name: 'c', fd: 6, address: file, taken: true },
   ]);
   p.term();
   await p.exits(0);
