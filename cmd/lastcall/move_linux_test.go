@@ -25,8 +25,10 @@ func (h *house) visit() *visitor {
 		h.t.Fatal(err)
 	}
 	h.t.Cleanup(func() { c.Close() })
-	return &visitor{c, bufio.NewReader(c)}
+	return newVisitor(c)
 }
+
+func newVisitor(c net.Conn) *visitor { return &visitor{c, bufio.NewReader(c)} }
 
 // ask sends a request, and returns who has answered it.
 func (v *visitor) ask() (pid string, closes bool, err error) {
@@ -36,6 +38,11 @@ func (v *visitor) ask() (pid string, closes bool, err error) {
 	if _, err := io.WriteString(v, "GET / HTTP/1.1\r\nHost: test\r\n\r\n"); err != nil {
 		return "", false, err
 	}
+	return v.answer()
+}
+
+// answer reads one.
+func (v *visitor) answer() (pid string, closes bool, err error) {
 	r, err := http.ReadResponse(v.r, nil)
 	if err != nil {
 		return "", false, err

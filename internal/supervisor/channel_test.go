@@ -72,6 +72,25 @@ func TestClosedChannelMeansSignal(t *testing.T) {
 	})
 }
 
+// A worker that cannot send datagrams notifies on the channel. It has not said
+// hello, so it is asked to end by signal.
+func TestNotificationsOnTheChannel(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		b := runFake(t, program("web", 1, "sleep"))
+		b.says(0, wire.Message{Notify: &wire.Notify{Text: "X_UNKNOWN=1\nREADY=1\nSTATUS=12 rooms"}})
+		b.at(0, "msg=ready\n")
+		st, err := b.Status(context.Background())
+		if err != nil || st.Programs[0].Workers[0].Status != "12 rooms" {
+			t.Errorf("its status: %+v, %v", st, err)
+		}
+		b.asks(control.Request{Verb: "stop"})
+		b.isLeftAlone(0)
+		wantSignals(t, b.system.process(0), "0s leader 15")
+		b.ends(0, proc.Exit{})
+		b.returned(exitDone)
+	})
+}
+
 // A worker that is stopped, by ^Z or a debugger, cannot obey a message either.
 func TestAskedWorkerIsContinued(t *testing.T) {
 	inBubble(t, func(t *testing.T) {

@@ -60,8 +60,8 @@ func TestPairPassesAPlainDescriptor(t *testing.T) {
 		t.Errorf("descriptor flags %#x, %v: it would be inherited by every child", own, err)
 	}
 	shared, err := unix.FcntlInt(uintptr(fd), unix.F_GETFL, 0)
-	if err != nil || shared&unix.O_NONBLOCK != 0 {
-		t.Errorf("status flags %#x, %v: a child that reads it plainly would fail", shared, err)
+	if err != nil || shared&unix.O_NONBLOCK == 0 {
+		t.Errorf("status flags %#x, %v: an event loop that writes to it would stop with its reader", shared, err)
 	}
 }
 
