@@ -140,6 +140,11 @@ func (s *fakeSource) Read(p []byte) (int, error) {
 	return n, nil
 }
 
+func (s *fakeSource) Receive() ([]byte, error) {
+	text, err := s.get()
+	return []byte(text), err
+}
+
 func (s *fakeSource) Close() error { s.hangUp(); return nil }
 
 func (s *fakeSource) SetReadDeadline(t time.Time) error { s.interrupt(!t.IsZero()); return nil }
@@ -206,7 +211,7 @@ func (f *fakeSystem) channel() (channel, int, error) {
 	return ours, -1, nil
 }
 
-func (f *fakeSystem) notify(pool.ID) (source, string, error) {
+func (f *fakeSystem) notify(pool.ID) (datagrams, string, error) {
 	p := f.making()
 	p.notify = newSource()
 	return p.notify, "@notify", nil

@@ -29,7 +29,7 @@ type life struct {
 	command        process        // its stop command; nil: none was started
 	guardedCommand *guard.Life
 	channel        channel
-	notify         source
+	notify         datagrams
 	tail           *tail
 	streams        []*stream         // stdout and stderr
 	spokeEnd       <-chan struct{}   // closed when its channel has been read to the end

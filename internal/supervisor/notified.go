@@ -21,17 +21,16 @@ func (s *Supervisor) hear(l *life) <-chan struct{} {
 	end := make(chan struct{})
 	go func() {
 		defer close(end)
-		buf := make([]byte, maxNotify)
 		for {
-			n, err := l.notify.Read(buf)
+			datagram, err := l.notify.Receive()
 			if errors.Is(err, os.ErrDeadlineExceeded) && l.over.Err() != nil {
-				s.hearRest(l, buf)
+				s.hearRest(l)
 				return
 			}
 			if s.parks(l, end, err) {
 				continue
 			}
-			if err != nil || !s.hears(l, buf[:n]) {
+			if err != nil || !s.hears(l, datagram) {
 				return // closed with the life
 			}
 		}
@@ -41,7 +40,8 @@ func (s *Supervisor) hear(l *life) <-chan struct{} {
 
 // hearRest takes what a life has said last. The socket has no end that could be
 // read; but nobody is left who could say more.
-func (s *Supervisor) hearRest(l *life, buf []byte) {
+func (s *Supervisor) hearRest(l *life) {
+	buf := make([]byte, maxNotify)
 	conn, err := l.notify.SyscallConn()
 	for err == nil {
 		n := 0

@@ -260,7 +260,7 @@ func (s *Supervisor) resumeLife(saved savedLife) (err error) {
 		}
 	}
 	if saved.Notify >= 0 {
-		if l.notify, err = openUnixConn(saved.Notify); err != nil {
+		if l.notify, err = openNotifySocket(saved.Notify); err != nil {
 			return err
 		}
 	}
@@ -310,7 +310,7 @@ func (s *Supervisor) resumeAsking(l *life, v pool.LifeView) {
 	}
 }
 
-func openUnixConn(fd int) (*net.UnixConn, error) {
+func openNotifySocket(fd int) (*notifySocket, error) {
 	f := os.NewFile(uintptr(fd), "notify")
 	if f == nil {
 		return nil, fmt.Errorf("descriptor %d is not valid", fd)
@@ -325,7 +325,7 @@ func openUnixConn(fd int) (*net.UnixConn, error) {
 		c.Close()
 		return nil, fmt.Errorf("descriptor %d is a %T, not a unix socket", fd, c)
 	}
-	return u, nil
+	return &notifySocket{u}, nil
 }
 
 // openPipe takes over the reading end of a pipe; -1 gives one that is closed, as

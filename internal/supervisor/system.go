@@ -27,7 +27,7 @@ type system struct {
 	// What joins the supervisor and a life. Each returns our end, and what the
 	// process is given of the other: a descriptor, a name, a file.
 	channel func() (channel, int, error)
-	notify  func(pool.ID) (source, string, error)
+	notify  func(pool.ID) (datagrams, string, error)
 	pipe    func() (source, *os.File, error)
 
 	pair func() (sender, receiver int, err error) // of what joins two lives
@@ -73,10 +73,17 @@ type channel interface {
 	syscall.Conn
 }
 
-// A source is what a life writes to, a pipe or its notify socket: an *os.File
-// or a *net.UnixConn.
+// A source is what a life writes to: an *os.File, our end of a pipe.
 type source interface {
 	io.ReadCloser
+	SetReadDeadline(time.Time) error
+	syscall.Conn
+}
+
+// datagrams is a notify socket: a *notifySocket.
+type datagrams interface {
+	Receive() ([]byte, error)
+	Close() error
 	SetReadDeadline(time.Time) error
 	syscall.Conn
 }

@@ -3,6 +3,7 @@ package wire
 import (
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"sync"
@@ -79,11 +80,14 @@ const sendTimeout = time.Second
 // have no more of them. A descriptor that comes with anything else is closed.
 func (c *Channel) Receive() (Message, error) {
 	for {
-		text, beside, flags, err := c.next()
+		text, beside, flags, err := ReadDatagram(c.raw, MaxMessage+1, c.beside)
 		if errors.Is(err, syscall.ECONNRESET) {
 			// A peer that ended with messages of ours unread: reported once,
 			// and ahead of its last words, which are still to be read.
 			continue
+		}
+		if err == nil && len(text) == 0 {
+			err = io.EOF
 		}
 		if err != nil {
 			return Message{}, err

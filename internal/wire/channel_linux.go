@@ -2,7 +2,6 @@ package wire
 
 import (
 	"fmt"
-	"io"
 
 	"golang.org/x/sys/unix"
 )
@@ -24,29 +23,4 @@ func Pair() (parent *Channel, childFD int, err error) {
 		return nil, -1, err
 	}
 	return parent, fds[1], nil
-}
-
-// next waits for the next datagram and reads it, with what came beside it. The
-// room for it is made when it is there: channels are silent most of the time, and
-// a supervisor may have a thousand.
-func (c *Channel) next() (text, beside []byte, flags int, err error) {
-	var n, m int
-	failed := c.raw.Read(func(fd uintptr) bool {
-		// MSG_TRUNC returns the whole length, however little was read.
-		n, _, err = unix.Recvfrom(int(fd), nil, unix.MSG_PEEK|unix.MSG_TRUNC)
-		if err == nil {
-			text = make([]byte, min(n, MaxMessage+1))
-			n, m, flags, _, err = unix.Recvmsg(int(fd), text, c.beside, unix.MSG_CMSG_CLOEXEC)
-		}
-		return err != unix.EAGAIN // nor is there any EINTR: it does not wait
-	})
-	switch {
-	case failed != nil:
-		return nil, nil, 0, failed
-	case err != nil:
-		return nil, nil, 0, fmt.Errorf("receive message: %w", err)
-	case n == 0:
-		return nil, nil, 0, io.EOF
-	}
-	return text[:n], c.beside[:m], flags, nil
 }

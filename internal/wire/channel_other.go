@@ -13,7 +13,3 @@ import (
 func Pair() (parent *Channel, childFD int, err error) {
 	return nil, -1, fmt.Errorf("make channel: %w", errors.ErrUnsupported)
 }
-
-func (*Channel) next() (text, beside []byte, flags int, err error) {
-	return nil, nil, 0, errors.ErrUnsupported
-}
