@@ -52,6 +52,7 @@ type Program struct {
 	StopSignal  int  // a death by it, or exit status 128 more, is clean
 
 	ReadyTimeout  time.Duration
+	ReadyBy       string        // what tells that a life is ready, for people
 	DrainTimeout  time.Duration // from the request to end to the cut
 	UnwindTimeout time.Duration // from the cut to the end
 	StopTimeout   time.Duration // from the stop command to the stop signal

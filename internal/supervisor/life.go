@@ -33,6 +33,8 @@ type life struct {
 	tail           *tail
 	streams        []*stream         // stdout and stderr
 	spokeEnd       <-chan struct{}   // closed when its channel has been read to the end
+	line           *readyLine        // by which it tells that it is ready; nil: by none
+	newline        source            // to which it writes one when it is ready; nil: it does not
 	said           []<-chan struct{} // the same of its streams
 	ends           []<-chan struct{} // of all that read what it says
 
@@ -47,9 +49,15 @@ type life struct {
 	hello   bool
 	spokeUp bool                // it says itself when it is ready
 	status  string              // its STATUS= line
+	mainPID int                 // its MAINPID=; 0: it has not said
 	waiting string              // what its gate waits for
 	cut     []control.Operation // what it reports to have cut
 	moved   int                 // connections it reports to have handed on
+	ready   bool                // it has become so
+	late    bool                // it is killed since it has not
+	lacks   string              // while it is not: why, as far as one knows
+	wraps   *wrapping           // it is a wrapper, it seems; nil: it does not
+	settled chan struct{}       // closed when it is ready
 	lists   map[int]*listing    // questions about its operations, by request
 }
 
@@ -92,6 +100,9 @@ func (l *life) release() {
 	}
 	if l.notify != nil {
 		_ = l.notify.Close()
+	}
+	if l.newline != nil {
+		_ = l.newline.Close() // it may be closed already
 	}
 	for _, q := range l.lists {
 		q.end()

@@ -108,7 +108,7 @@ func (s *Supervisor) save() (*handover, error) {
 func (s *Supervisor) saveLife(l *life) savedLife {
 	saved := savedLife{
 		ID: l.id, Env: l.env, Sockets: l.sockets, Channel: -1, Notify: -1,
-		Hello: l.hello, Spoke: l.spokeUp, Status: l.status, Cut: l.cut, Moved: l.moved,
+		Hello: l.hello, Spoke: l.spokeUp, Status: l.status, Cut: l.cut, Moved: l.moved, Line: l.line.awaited(),
 	}
 	for _, line := range l.tail.last() {
 		saved.Tail = append(saved.Tail, []byte(line))
@@ -126,6 +126,11 @@ func (s *Supervisor) saveLife(l *life) savedLife {
 	}
 	if l.notify != nil {
 		saved.Notify = descriptor(l.notify.SyscallConn())
+	}
+	if l.newline != nil {
+		if fd := raw(l.newline); fd >= 0 {
+			saved.Newline = &savedStream{Pipe: fd}
+		}
 	}
 	for _, st := range l.streams {
 		saved.Streams = append(saved.Streams, savedStream{raw(st.pipe), []byte(st.part)})
@@ -146,6 +151,9 @@ func (h *handover) descriptors() []int {
 	}
 	for _, l := range h.Lives {
 		all = append(all, l.Process.Pidfd, l.Channel, l.Notify)
+		if l.Newline != nil {
+			all = append(all, l.Newline.Pipe)
+		}
 		for _, st := range l.Streams {
 			all = append(all, st.Pipe)
 		}
@@ -261,6 +269,16 @@ func (s *Supervisor) resumeLife(saved savedLife) (err error) {
 			return err
 		}
 	}
+	if saved.Newline != nil {
+		if l.newline, err = openPipe(saved.Newline.Pipe); err != nil {
+			return err
+		}
+	}
+	if saved.Line {
+		if err := l.awaitLine(); err != nil {
+			return err
+		}
+	}
 	for i, st := range saved.Streams {
 		to := s.options.Stdout
 		if i > 0 {
@@ -308,7 +326,7 @@ func (s *Supervisor) resumeAsking(l *life, v pool.LifeView) {
 	switch {
 	case v.State == pool.LifeStarting:
 		said := l.spokeUp
-		s.watchReady(l)
+		s.watchReady(l, v.Since)
 		if said {
 			s.endGuess(l)
 		}

@@ -104,6 +104,9 @@ func (s *Supervisor) workers(program string, slot pool.SlotView, lists map[pool.
 		if !v.Deadline.IsZero() {
 			w.Left = time.Until(v.Deadline).Seconds()
 		}
+		if l.lacks != "" && v.State == pool.LifeStarting {
+			w.Reason = "not ready: " + l.lacks
+		}
 		if l.waiting != "" {
 			w.Reason = "gate: " + l.waiting
 		}

@@ -1,6 +1,9 @@
 package wire
 
-import "strings"
+import (
+	"strconv"
+	"strings"
+)
 
 // A Notification is one datagram of systemd's notify protocol (sd_notify(3)).
 // Unknown assignments are ignored.
@@ -9,6 +12,7 @@ type Notification struct {
 	Stopping bool
 	Watchdog bool
 	Status   string
+	MainPID  int // what it takes for its main process; 0: it does not say
 }
 
 // ParseNotify reads one datagram: assignments separated by newlines. It never
@@ -29,6 +33,10 @@ func ParseNotify(b []byte) Notification {
 			n.Watchdog = true
 		case key == "STATUS":
 			n.Status = strings.ToValidUTF8(value, "\uFFFD")
+		case key == "MAINPID":
+			if pid, err := strconv.Atoi(value); err == nil && pid > 0 {
+				n.MainPID = pid
+			}
 		}
 	}
 	return n

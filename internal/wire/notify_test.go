@@ -23,7 +23,8 @@ func TestParseNotify(t *testing.T) {
 		{"STATUS=a=b\nREADY=1", Notification{Ready: true, Status: "a=b"}},
 		{"STATUS=one\nSTATUS=two", Notification{Status: "two"}},
 		{"STATUS=caf\xe9", Notification{Status: "caf\uFFFD"}},
-		{"MAINPID=7\nBARRIER=1\nX_OTHER=yes\nWATCHDOG=1", Notification{Watchdog: true}},
+		{"MAINPID=7\nBARRIER=1\nX_OTHER=yes\nWATCHDOG=1", Notification{Watchdog: true, MainPID: 7}},
+		{"MAINPID=x\nMAINPID=-1\nMAINPID=0", Notification{}},
 	} {
 		if got := ParseNotify([]byte(c.in)); got != c.want {
 			t.Errorf("%q: %+v, want %+v", c.in, got, c.want)
