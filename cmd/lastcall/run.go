@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/sys/unix"
 
+	"github.com/lastcall/lastcall/internal/config"
 	"github.com/lastcall/lastcall/internal/control"
 	"github.com/lastcall/lastcall/internal/supervisor"
 )
@@ -74,6 +75,9 @@ func (c *cli) afresh(f *flags, command []string) (*supervisor.Supervisor, error)
 	options, err := c.options(f, conf)
 	if err != nil {
 		return nil, err
+	}
+	for _, w := range config.Wrappers(conf) {
+		options.Logger.Warn("configuration", "reason", w)
 	}
 	return supervisor.New(conf, options)
 }

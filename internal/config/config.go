@@ -199,7 +199,7 @@ func (l *loader) programs(n *node) error {
 // resolve gives what was said its meaning, program by program, and checks it.
 func (l *loader) resolve() error {
 	for _, d := range l.drafts {
-		for _, step := range []func() error{d.surroundings, d.commands, d.listeners, d.descriptors, d.dependencies, d.recycled, d.lame, d.stops, d.questions} {
+		for _, step := range []func() error{d.surroundings, d.commands, d.listeners, d.descriptors, d.dependencies, d.recycled, d.lame, d.stops, d.questions, d.readiness, d.families} {
 			if err := step(); err != nil {
 				return err
 			}

@@ -98,6 +98,7 @@ log = "siege.log"
 command = "../server -a 'b c' \"d\\\"e\" f\\ g"
 workers = 0
 listen = ["web", "./own.sock", ":0", "127.0.0.1:0"]
+listen_env = ["einhorn"]
 depends_on = "redis"
 dir = "sub"
 env.PATH = "../other"
@@ -161,7 +162,7 @@ func TestEveryKey(t *testing.T) {
 	web := supervisor.Program{
 		Name: "web", Command: []string{"../server", "-a", "b c", `d"e`, "f g"}, Path: dir + "/server",
 		Env: []string{"PATH=../other", "EMPTY="}, Dir: dir + "/sub", User: user, Workers: runtime.GOMAXPROCS(0),
-		Listen: []string{"web", "web-2", "web-3", "web-4"}, DependsOn: []string{"redis"},
+		Listen: []string{"web", "web-2", "web-3", "web-4"}, ListenEnv: []wire.Family{wire.Einhorn}, DependsOn: []string{"redis"},
 		Ready:        &gate.Spec{Kind: "file", Target: dir + "/sub/ready-{slot}", Every: 10 * time.Millisecond, Timeout: time.Second},
 		ReadyTimeout: 2 * time.Minute,
 		Gates: []gate.Spec{
@@ -185,9 +186,9 @@ func TestEveryKey(t *testing.T) {
 	want := supervisor.Config{
 		Name: "siege", PIDFile: "siege.pid", Socket: "/run/siege.sock", Log: "siege.log",
 		Listeners: []supervisor.Listener{
-			{Name: "web", Address: sock.Address{Network: "tcp", Address: "127.0.0.1:8080"}, Where: "lastcall.toml:53"},
-			{Name: "admin", Address: sock.Address{Network: "unix", Address: "/run/admin.sock"}, Mode: 0o660, Where: "lastcall.toml:54"},
-			{Name: "multi", Address: sock.Address{Network: "tcp", Address: "[::1]:81"}, MPTCP: true, Where: "lastcall.toml:55"},
+			{Name: "web", Address: sock.Address{Network: "tcp", Address: "127.0.0.1:8080"}, Where: "lastcall.toml:54"},
+			{Name: "admin", Address: sock.Address{Network: "unix", Address: "/run/admin.sock"}, Mode: 0o660, Where: "lastcall.toml:55"},
+			{Name: "multi", Address: sock.Address{Network: "tcp", Address: "[::1]:81"}, MPTCP: true, Where: "lastcall.toml:56"},
 			{Name: "web-2", Address: sock.Address{Network: "unix", Address: "./own.sock"}, Where: "lastcall.toml:10"},
 			{Name: "web-3", Address: sock.Address{Network: "tcp", Address: ":0"}, Where: "lastcall.toml:10"},
 			{Name: "web-4", Address: sock.Address{Network: "tcp", Address: "127.0.0.1:0"}, Where: "lastcall.toml:10"},

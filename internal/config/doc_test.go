@@ -38,6 +38,7 @@ func TestManualHasEveryKey(t *testing.T) {
 		"Keys at the top":        names(d.all.keys()),
 		"Keys of [listen]":       names((&listenerTable{}).keys()),
 		"Keys of [program.NAME]": names(d.keys()),
+		"Keys of ready":          signs(),
 		"Keys of ready and gate": slices.Collect(maps.Keys(questions)),
 	}
 	row := regexp.MustCompile("(?m)^\\| `([^`]+)` \\|")

@@ -66,7 +66,7 @@ func TestMistakesInValues(t *testing.T) {
 	checkMistakes(t, []mistake{
 		{web + "wokers = 4\n", `lastcall.toml:3: program.web: unknown key "wokers"; did you mean "workers"?`},
 		{web + "pidfile = 'x'\n", `lastcall.toml:3: program.web: unknown key "pidfile"; it belongs at the top of the file, before the first [table]`},
-		{web + "zzzzzzzzzzzzz = 4\n", `lastcall.toml:3: program.web: unknown key "zzzzzzzzzzzzz"; known: command, workers, listen, balance, depends_on, env, dir, user, ready, ready_timeout, min_uptime, gate, close_signal, stop_signal, stop_command, stop_timeout, drain, drain_timeout, drain_timeout_max, unwind_timeout, fresh_grace, expendable_grace, stall_timeout, lame_duck, lame_duck_quiet, restart, max_restarts, restart_window, max_surge, max_draining, max_requests, max_requests_jitter, max_age, max_age_jitter, max_memory, max_memory_jitter, watchdog`},
+		{web + "zzzzzzzzzzzzz = 4\n", `lastcall.toml:3: program.web: unknown key "zzzzzzzzzzzzz"; known: command, workers, listen, listen_env, balance, depends_on, env, dir, user, ready, ready_timeout, min_uptime, gate, close_signal, stop_signal, stop_command, stop_timeout, drain, drain_timeout, drain_timeout_max, unwind_timeout, fresh_grace, expendable_grace, stall_timeout, lame_duck, lame_duck_quiet, restart, max_restarts, restart_window, max_surge, max_draining, max_requests, max_requests_jitter, max_age, max_age_jitter, max_memory, max_memory_jitter, watchdog`},
 		{web + "workers = '4'\n", `lastcall.toml:3: program.web.workers: must be a number, not a string; write workers = 4`},
 		{web + "workers = -1\n", `lastcall.toml:3: program.web.workers: is negative: -1; write 0 or more; 0 is one for each CPU`},
 		{web + "workers = 4.5\n", `lastcall.toml:3: program.web.workers: must be a number, not a number with a fraction; write workers = 4`},
@@ -148,9 +148,9 @@ func TestMistakesInPrograms(t *testing.T) {
 
 func TestMistakesInQuestions(t *testing.T) {
 	checkMistakes(t, []mistake{
-		{web + "ready='x'\n", `lastcall.toml:3: program.web.ready: must be a table, not a string; write it as { tcp = "127.0.0.1:6379" }`},
-		{web + "ready={}\n", `lastcall.toml:3: program.web.ready: asks nothing; add one of exec, file, http, redis, tcp`},
-		{web + "ready={every='1s'}\n", `lastcall.toml:3: program.web.ready: asks nothing; add one of exec, file, http, redis, tcp`},
+		{web + "ready='x'\n", `lastcall.toml:3: program.web.ready: cannot be "x"; known: notify, accepting, uptime`},
+		{web + "ready={}\n", `lastcall.toml:3: program.web.ready: asks nothing; add one of exec, file, http, redis, tcp, log, fd`},
+		{web + "ready={every='1s'}\n", `lastcall.toml:3: program.web.ready: asks nothing; add one of exec, file, http, redis, tcp, log, fd`},
 		{web + "ready={htpp='x'}\n", `lastcall.toml:3: program.web.ready: unknown key "htpp"; did you mean "http"?`},
 		{web + "ready={http='x',tcp='y'}\n", `lastcall.toml:3: program.web.ready: asks two questions, http and tcp; keep one of the two`},
 		{web + "ready={http='x'}\n", `lastcall.toml:3: program.web.ready.http: must be a URL, as "http://127.0.0.1:8080/ready"`},

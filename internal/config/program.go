@@ -23,6 +23,7 @@ type draft struct {
 	all       *loader
 	at        map[string]place // of its keys
 	listen    []entry
+	listenEnv []entry
 	dependsOn []entry
 	ready     *question
 	gates     []question
@@ -59,12 +60,13 @@ func (d *draft) keys() []key {
 		{"command", command(&p.Command)},
 		{"workers", count(&p.Workers, "; 0 is one for each CPU")},
 		{"listen", list(&d.listen)},
+		{"listen_env", list(&d.listenEnv)},
 		{"balance", choice(&p.Balance, supervisor.Shared, supervisor.Slots)},
 		{"depends_on", list(&d.dependsOn)},
 		{"env", d.env},
 		{"dir", text(&p.Dir)},
 		{"user", text(&p.User)},
-		{"ready", d.readKey},
+		{"ready", d.readyKey},
 		{"ready_timeout", duration(&p.ReadyTimeout, "leave it out for 60s")},
 		{"min_uptime", d.minUptime},
 		{"gate", d.gateKey},

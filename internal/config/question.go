@@ -16,12 +16,6 @@ type question struct {
 	at   place // of the kind's own key
 }
 
-func (d *draft) readKey(n *node) error {
-	q, err := d.question(n, false)
-	d.ready = &q
-	return err
-}
-
 // gateKey reads one table or an array of them.
 func (d *draft) gateKey(n *node) error {
 	tables := []*node{n}
@@ -45,6 +39,8 @@ func (d *draft) question(n *node, isGate bool) (question, error) {
 	example, several := `{ tcp = "127.0.0.1:6379" }`, "keep one of the two"
 	if isGate {
 		example, several = `{ file = "/run/app/busy" }`, "write a table for each"
+	} else {
+		example += `, or "notify", "accepting" or "uptime"`
 	}
 	if n.kind != aTable {
 		return q, n.fail("write it as "+example, "must be a table, not %s", n.kind)
@@ -55,6 +51,9 @@ func (d *draft) question(n *node, isGate bool) (question, error) {
 		if k := kinds[name]; isGate && k.Gate || !isGate && k.Probe {
 			usable = append(usable, name)
 		}
+	}
+	if !isGate {
+		usable = append(usable, signs()...)
 	}
 	for _, c := range n.items {
 		k, ok := kinds[c.name]

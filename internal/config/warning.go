@@ -42,7 +42,7 @@ func parent(lookup func(string) (string, bool), stat func(string) (fs.FileInfo, 
 }
 
 func warnings(c supervisor.Config, h host) []string {
-	var out []string
+	out := Wrappers(c)
 	served := map[string]bool{}
 	for _, p := range c.Programs {
 		for _, name := range p.Listen {

@@ -176,7 +176,7 @@ func (p *Pool) signal(now time.Time, pr *program, l *life, timeout time.Duration
 func (p *Pool) expired(now time.Time, pr *program, s *slot, l *life) {
 	switch l.state {
 	case LifeStarting:
-		p.kill(now, l, fmt.Sprintf("not ready within %v", l.deadline.Sub(l.since)))
+		p.kill(now, l, pr.notReady(l.deadline.Sub(l.since)))
 	case LifeDraining:
 		switch l.step {
 		case atGate:
@@ -205,6 +205,15 @@ func (p *Pool) expired(now time.Time, pr *program, s *slot, l *life) {
 	case LifeReady, LifeStuck, LifeGone:
 		panic(fmt.Sprintf("pool: %s is %s and has a deadline", l.id, l.state))
 	}
+}
+
+// notReady says what a life has not done in time.
+func (pr *program) notReady(within time.Duration) string {
+	text := fmt.Sprintf("not ready within %v", within)
+	if pr.ReadyBy != "" {
+		text += ": waited for " + pr.ReadyBy
+	}
+	return text
 }
 
 // cutting gives a life the time it needs to end by itself after its deadline,

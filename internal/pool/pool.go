@@ -54,6 +54,7 @@ type Program struct {
 	StopSteps   []StopStep
 
 	ReadyTimeout  time.Duration
+	ReadyBy       string        // what tells that a life is ready, for people
 	DrainTimeout  time.Duration // from the request to end to the cut
 	DrainMax      time.Duration // how long a life may make that by asking; less: it cannot
 	UnwindTimeout time.Duration // from the cut to the end

@@ -37,7 +37,8 @@ type Spec struct {
 	Dir  string   // the working directory; "": the caller's
 
 	// Files become the descriptors 3, 4, ... of the program; no other
-	// descriptor above 2 reaches it. They are raw numbers since asking an
+	// descriptor above 2 reaches it. NoFile leaves its number free. They are
+	// raw numbers since asking an
 	// os.File for its own clears O_NONBLOCK, which belongs to the description
 	// that is shared with every other holder. They are not closed, and must
 	// stay open until Start has returned.
@@ -66,6 +67,10 @@ type Spec struct {
 	// process that has a Before no signal is lost in the exec of its program.
 	Before func(*Process)
 }
+
+// NoFile is in Spec.Files what a program is not given. It is not -1, the number
+// of what somebody has closed.
+const NoFile = -2
 
 // A Process is one started process, made by Start, and the group it leads. All
 // methods may be called from any goroutine, at any time.

@@ -161,7 +161,10 @@ func (s Spec) descriptors(null *os.File) ([]uintptr, error) {
 		fds = append(fds, fd)
 	}
 	for _, fd := range s.Files {
-		if fd < 0 {
+		switch {
+		case fd == NoFile:
+			fd = -1 // which ForkExec closes
+		case fd < 0:
 			return nil, fmt.Errorf("pass descriptor %d: %w", fd, syscall.EBADF)
 		}
 		fds = append(fds, uintptr(fd))

@@ -50,3 +50,6 @@ func acceptQueued(l net.Listener) (net.Conn, error) {
 
 // Accepting cannot tell here.
 func Accepting(int, *Listener) Sight { return Unseen }
+
+// Elsewhere cannot tell here.
+func Elsewhere(int, []*Listener) []string { return nil }

@@ -32,25 +32,39 @@ func accepting(pid int, listeners []*sock.Listener) sock.Sight {
 	return sight
 }
 
-// guessReady waits until a life that does not say when it is ready can be taken
-// for it: it waits for connections, as a look at it shows, or it has stayed up.
-// Staying up says nothing of a server that can be seen not to accept yet.
-func guessReady(ctx context.Context, look func() sock.Sight, listens bool, minUptime time.Duration) bool {
-	up := time.Now().Add(minUptime)
+// A guess is the waiting for the readiness of a life by looking at it.
+type guess struct {
+	look    func() sock.Sight
+	listens bool
+	strict  bool      // nothing counts but being seen to accept
+	up      time.Time // from then on it has stayed up
+	lacking func(what string)
+}
+
+// wait returns true when the life can be taken for ready: it waits for
+// connections, or it has stayed up, and false when ctx ends. Staying up says
+// nothing of a server that can be seen not to accept yet.
+func (g guess) wait(ctx context.Context) bool {
+	told := false
 	for every := acceptEvery; ; {
 		select {
 		case <-ctx.Done():
 			return false
 		case <-time.After(every):
 		}
-		sight := look()
-		switch late := !time.Now().Before(up); {
+		sight := g.look()
+		late := !time.Now().Before(g.up)
+		switch {
 		case sight == sock.Accepts:
 			return true
-		case late && (!listens || sight == sock.Unseen):
+		case late && !g.strict && (!g.listens || sight == sock.Unseen):
 			return true
 		case late:
 			every = acceptLate
+		}
+		if late && sight == sock.Unseen && !told {
+			told = true
+			g.lacking("it waits by poll or select, where nobody can see for what; choose another ready")
 		}
 	}
 }

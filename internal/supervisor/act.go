@@ -195,10 +195,15 @@ func (s *Supervisor) recordState(a pool.Became) {
 	l.turn(s.core.Life(a.ID))
 	l.state = a.State
 	switch a.State {
+	case pool.LifeCutting:
+		l.late = !l.ready
 	case pool.LifeDraining:
 		if s.talk.IsZero() {
 			s.talk = time.Now().Add(time.Second)
 		}
+	case pool.LifeReady:
+		l.ready, l.lacks = true, ""
+		close(l.settled)
 	case pool.LifeGone:
 		s.buried(l)
 	}
@@ -211,6 +216,7 @@ type grave struct {
 	when time.Time
 	cut  []control.Operation
 	last []string
+	why  string // it was never ready; "": it was, or nobody knows
 }
 
 // maxGraves bounds how many are remembered: verdicts come soon after.
@@ -221,8 +227,19 @@ func (s *Supervisor) buried(l *life) {
 	delete(s.lives, l.id)
 	l.release()
 	s.letGoUnheld()
-	s.graves = append(s.graves, grave{id: l.id, when: time.Now(), cut: l.cut, last: l.tail.last()})
+	s.graves = append(s.graves, grave{id: l.id, when: time.Now(), cut: l.cut, last: l.tail.last(), why: s.neverReady(l)})
 	s.graves = s.graves[max(0, len(s.graves)-maxGraves):]
+}
+
+// explained returns what a verdict says, and what is known of why its life was
+// never ready.
+func (s *Supervisor) explained(v pool.Verdict) string {
+	for _, g := range s.graves {
+		if g.id == v.Life && g.why != "" && v.Text != "" {
+			return v.Text + "; " + g.why
+		}
+	}
+	return v.Text
 }
 
 // lastLinesOf returns what a life said last, if it is remembered.
@@ -238,7 +255,7 @@ func (s *Supervisor) lastLinesOf(id pool.ID) []string {
 func (s *Supervisor) finish(v pool.Verdict) {
 	r := Report{Code: exitCode(v.Outcome)}
 	if v.Text != "" {
-		text := v.Text
+		text := s.explained(v)
 		if last := s.lastLinesOf(v.Life); v.Outcome == pool.NeverUp && len(last) > 0 {
 			text += "; its last lines:\n\t" + strings.Join(last, "\n\t")
 		}

@@ -45,9 +45,11 @@ type Program struct {
 	Workers   int
 	Listen    []string // names of Listeners, in the order they are passed
 	Balance   string   // Shared or Slots; "": Shared
+	ListenEnv []wire.Family
 	DependsOn []string // names of Programs that must be ready first and end last
 
-	Ready        *gate.Spec // nil: the worker says so, or accepts, or stays up
+	Ready        *gate.Spec // nil: ReadyBy tells
+	ReadyBy      ReadyBy
 	ReadyTimeout time.Duration
 	MinUptime    time.Duration // for readiness by staying up
 	Proven       time.Duration // a new worker must have been ready so long before a roll ends the old one

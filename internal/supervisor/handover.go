@@ -67,6 +67,8 @@ type savedLife struct {
 	Channel    int
 	Notify     int
 	Streams    []savedStream // stdout and stderr
+	Line       bool          // its output has yet to tell that it is ready
+	Newline    *savedStream  // and that descriptor; nil: there is none, or no more
 	Tail       [][]byte      // of whatever bytes, which a string in JSON is not
 	Hello      bool
 	Spoke      bool
@@ -74,7 +76,7 @@ type savedLife struct {
 	Cut        []control.Operation
 	Moved      int
 	Reloads    bool
-	Wraps      int
+	MainPID    int
 	Work       *savedWork // nil: it has never said what it does
 }
 

@@ -33,6 +33,8 @@ type life struct {
 	tail           *tail
 	streams        []*stream         // stdout and stderr
 	spokeEnd       <-chan struct{}   // closed when its channel has been read to the end
+	line           *readyLine        // by which it tells that it is ready; nil: by none
+	newline        source            // to which it writes one when it is ready; nil: it does not
 	said           []<-chan struct{} // the same of its notify socket and its streams
 	ends           []<-chan struct{} // of all that read what it says
 	over           context.Context   // ends when nothing of it is left that could say something new
@@ -50,12 +52,17 @@ type life struct {
 	spokeUp bool                // it says itself when it is ready
 	status  string              // its STATUS= line
 	reloads bool                // by its word
-	wraps   int                 // the main process by its word, if that is another; 0: it has not said
+	mainPID int                 // its MAINPID=; 0: it has not said
 	state   pool.State          // the last that was recorded
 	work    work                // what it does, if it is told so without a channel
 	waiting string              // what its gate waits for
 	cut     []control.Operation // what it reports to have cut
 	moved   int                 // connections it reports to have handed on
+	ready   bool                // it has become so
+	late    bool                // it is killed since it has not
+	lacks   string              // while it is not: why, as far as one knows
+	wraps   *wrapping           // it is a wrapper, it seems; nil: it does not
+	settled chan struct{}       // closed when it is ready
 	lists   map[int]*listing    // questions about its operations, by request
 }
 
@@ -98,6 +105,9 @@ func (l *life) release() {
 	}
 	if l.notify != nil {
 		_ = l.notify.Close()
+	}
+	if l.newline != nil {
+		_ = l.newline.Close() // it may be closed already
 	}
 	for _, q := range l.lists {
 		q.end()

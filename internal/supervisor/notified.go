@@ -64,7 +64,9 @@ func (s *Supervisor) notified(l *life, n wire.Notification) {
 		l.status = n.Status
 		s.heardFrom(l) // who says this says READY=1 too
 	}
-	s.wrapped(l, n.MainPID)
+	if n.MainPID > 0 {
+		l.mainPID = n.MainPID
+	}
 	if n.Watch != nil {
 		s.step(pool.Watch{ID: l.id, Every: *n.Watch})
 	}
@@ -98,14 +100,4 @@ func (s *Supervisor) saidItIsReady(l *life) {
 	}
 	s.heardFrom(l)
 	s.saidReady(l)
-}
-
-// wrapped notes which process a life takes for its main one. If that is not the
-// one that was started, there is a wrapper before it, which gets the signals.
-func (s *Supervisor) wrapped(l *life, pid int) {
-	if pid == 0 || pid == l.pid() || pid == l.wraps {
-		return
-	}
-	l.wraps = pid
-	s.log.Info("its main process is another; signals go to the one that was started", "worker", l.id.Worker(), "life", l.id.Life, "pid", l.pid(), "main", pid)
 }

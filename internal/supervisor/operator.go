@@ -191,7 +191,7 @@ func (s *Supervisor) verdict(v pool.Verdict, since time.Time) control.Verdict {
 		code = control.NoSuch
 	case pool.Refused, pool.GaveUpAll, pool.NeverUp:
 	}
-	out := control.Verdict{Code: code, Text: v.Text}
+	out := control.Verdict{Code: code, Text: s.explained(v)}
 	for _, g := range s.graves {
 		if !g.when.Before(since) {
 			out.Cut = append(out.Cut, g.cut...)

@@ -102,6 +102,7 @@ func (s *Supervisor) follow(l *life, st *stream) <-chan struct{} {
 			}
 			if line != "" {
 				l.tail.add(line)
+				s.wrote(l, line)
 				if !strings.HasSuffix(line, "\n") {
 					line += "\n" // the next line may be another worker's
 				}

@@ -1,6 +1,7 @@
 package supervisor
 
 import (
+	"cmp"
 	"context"
 	"time"
 
@@ -43,6 +44,8 @@ func (s *Supervisor) waitsFor(v pool.LifeView, q *listing) control.Progress {
 		p.Waiting = "gate " + l.waiting
 	case v.AtGate:
 		p.Waiting = "its gate"
+	case v.State == pool.LifeStarting:
+		p.Waiting = cmp.Or(l.lacks, l.program.readiness())
 	case q != nil && len(q.operations) > 0:
 		p.Waiting, p.Count = name(q.operations[0]), q.inflight.Critical
 	}

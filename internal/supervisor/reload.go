@@ -142,6 +142,7 @@ func visible(p *Program, names map[string]string) any {
 	}
 	return []any{
 		p.Command, p.Path, p.Env, p.Dir, p.User, listen, p.balance(), p.Watchdog, p.MaxRequests, p.MaxRequestsJitter,
+		p.ListenEnv, p.ReadyBy.FD,
 	}
 }
 

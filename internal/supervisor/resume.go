@@ -107,8 +107,8 @@ func (s *Supervisor) save() (*handover, error) {
 func (s *Supervisor) saveLife(l *life) savedLife {
 	saved := savedLife{
 		ID: l.id, Env: l.env, Sockets: l.sockets, Channel: -1, Notify: -1,
-		Hello: l.hello, Spoke: l.spokeUp, Status: l.status, Cut: l.cut, Moved: l.moved,
-		Reloads: l.reloads, Wraps: l.wraps, Work: l.work.save(),
+		Hello: l.hello, Spoke: l.spokeUp, Status: l.status, Cut: l.cut, Moved: l.moved, Line: l.line.awaited(),
+		Reloads: l.reloads, MainPID: l.mainPID, Work: l.work.save(),
 	}
 	for _, line := range l.tail.last() {
 		saved.Tail = append(saved.Tail, []byte(line))
@@ -126,6 +126,11 @@ func (s *Supervisor) saveLife(l *life) savedLife {
 	}
 	if l.notify != nil {
 		saved.Notify = descriptor(l.notify.SyscallConn())
+	}
+	if l.newline != nil {
+		if fd := raw(l.newline); fd >= 0 {
+			saved.Newline = &savedStream{Pipe: fd}
+		}
 	}
 	for _, st := range l.streams {
 		saved.Streams = append(saved.Streams, savedStream{raw(st.pipe), []byte(st.part)})
@@ -146,6 +151,9 @@ func (h *handover) descriptors() []int {
 	}
 	for _, l := range h.Lives {
 		all = append(all, l.Process.Pidfd, l.Channel, l.Notify)
+		if l.Newline != nil {
+			all = append(all, l.Newline.Pipe)
+		}
 		for _, st := range l.Streams {
 			all = append(all, st.Pipe)
 		}
@@ -249,7 +257,7 @@ func (s *Supervisor) resumeLife(saved savedLife) (err error) {
 	v := s.versions[saved.ID.Program][saved.Generation]
 	l := s.newLife(saved.ID, v)
 	l.env, l.sockets, l.hello, l.spokeUp, l.status = saved.Env, saved.Sockets, saved.Hello, saved.Spoke, saved.Status
-	l.cut, l.moved, l.reloads, l.wraps = saved.Cut, saved.Moved, saved.Reloads, saved.Wraps
+	l.cut, l.moved, l.reloads, l.mainPID = saved.Cut, saved.Moved, saved.Reloads, saved.MainPID
 	l.work.restore(saved.Work)
 	for _, line := range saved.Tail {
 		l.tail.add(string(line))
@@ -261,6 +269,16 @@ func (s *Supervisor) resumeLife(saved savedLife) (err error) {
 	}
 	if saved.Notify >= 0 {
 		if l.notify, err = openNotifySocket(saved.Notify); err != nil {
+			return err
+		}
+	}
+	if saved.Newline != nil {
+		if l.newline, err = openPipe(saved.Newline.Pipe); err != nil {
+			return err
+		}
+	}
+	if saved.Line {
+		if err := l.awaitLine(); err != nil {
 			return err
 		}
 	}
@@ -301,7 +319,7 @@ func (s *Supervisor) resumeAsking(l *life, v pool.LifeView) {
 	switch {
 	case v.State == pool.LifeStarting:
 		said := l.spokeUp
-		s.watchReady(l)
+		s.watchReady(l, v.Since)
 		if said {
 			s.endGuess(l)
 		}

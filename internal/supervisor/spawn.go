@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/lastcall/lastcall/internal/pool"
 	"github.com/lastcall/lastcall/internal/proc"
@@ -37,11 +38,11 @@ func (s *Supervisor) spawn(a pool.Spawn) {
 	}
 	s.log.Info("started", "worker", id.Worker(), "life", id.Life, "pid", l.process.Pid(), "generation", a.Generation)
 	s.giveTickets(l)
-	s.watchReady(l)
+	s.watchReady(l, time.Now())
 }
 
 func (s *Supervisor) newLife(id pool.ID, v *version) *life {
-	l := &life{id: id, program: &v.Program, pinned: v.pinned, tail: &tail{}, lists: make(map[int]*listing)}
+	l := &life{id: id, program: &v.Program, pinned: v.pinned, tail: &tail{}, lists: make(map[int]*listing), settled: make(chan struct{})}
 	l.ctx, l.cancel = context.WithCancel(context.Background())
 	l.over, l.end = context.WithCancel(l.ctx)
 	s.lives[id] = l
@@ -80,12 +81,23 @@ func (s *Supervisor) startProcess(l *life) error {
 	switch {
 	case err == nil:
 		l.channel, env.Channel = channel, wire.FirstFD+len(files)
-		files = append(files, end)
+		if env.Channel == l.program.ReadyBy.FD {
+			env.Channel++ // that one is asked for by number
+		}
+		files = placed(files, env.Channel, end)
 		defer unix.Close(end)
 	case !errors.Is(err, errors.ErrUnsupported):
 		return err
 	}
 	if l.notify, env.Notify, err = s.system.notify(l.id); err != nil {
+		return err
+	}
+	files, newline, err := s.giveNewline(l, files)
+	if err != nil {
+		return err
+	}
+	defer newline.Close()
+	if err := l.awaitLine(); err != nil {
 		return err
 	}
 	stdout, stderr, err := s.outputs(l)
@@ -125,6 +137,9 @@ func (s *Supervisor) attach(l *life) {
 	if l.notify != nil {
 		l.said = append(l.said, s.hear(l))
 	}
+	if l.newline != nil {
+		l.ends = append(l.ends, s.hearNewline(l))
+	}
 	for _, st := range l.streams {
 		l.said = append(l.said, s.follow(l, st))
 	}
@@ -162,7 +177,11 @@ func environment(p *Program, e wire.Env, vars *strings.Replacer) []string {
 
 // given is what a worker's environment has beyond what is inherited.
 func given(p *Program, e wire.Env, vars *strings.Replacer) []string {
-	return append(expandAll(vars, p.Env), e.Encode()...)
+	out := append(expandAll(vars, p.Env), e.Encode()...)
+	for _, f := range p.ListenEnv {
+		out = append(out, e.EncodeFor(f, os.Getpid())...)
+	}
+	return out
 }
 
 // inherited is the supervisor's own environment, less what its parent said to
@@ -171,6 +190,7 @@ func inherited() []string {
 	return slices.DeleteFunc(os.Environ(), func(kv string) bool {
 		key, _, _ := strings.Cut(kv, "=")
 		return strings.HasPrefix(key, "LISTEN_") || strings.HasPrefix(key, "LASTCALL_") ||
+			strings.HasPrefix(key, "EINHORN_") || strings.HasPrefix(key, "SERVER_STARTER_") ||
 			strings.HasPrefix(key, "WATCHDOG_") || key == wire.EnvNotifySocket
 	})
 }

@@ -69,15 +69,15 @@ func (s *Supervisor) heardFrom(l *life) {
 }
 
 func (s *Supervisor) endGuess(l *life) {
-	if l.spoke != nil && l.program.Ready == nil {
+	if l.spoke != nil && l.program.Ready == nil && l.program.ReadyBy.Sign == AnySign {
 		l.spoke()
 	}
 }
 
-// saidReady takes a life's own word, unless a probe was configured to know
-// better.
+// saidReady takes a life's own word, unless something else was configured to
+// know better.
 func (s *Supervisor) saidReady(l *life) {
-	if l.program.Ready == nil {
+	if l.program.ownWord() {
 		s.step(pool.Ready{ID: l.id})
 	}
 }

@@ -107,6 +107,9 @@ func (s *Supervisor) workers(program string, slot pool.SlotView, lists map[pool.
 		if l.reloads && v.State == pool.LifeReady {
 			w.Reason = "reloading"
 		}
+		if l.lacks != "" && v.State == pool.LifeStarting {
+			w.Reason = "not ready: " + l.lacks
+		}
 		if l.waiting != "" {
 			w.Reason = "gate: " + l.waiting
 		}

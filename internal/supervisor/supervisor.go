@@ -87,10 +87,11 @@ type Supervisor struct {
 	tickets   ticketKeys
 	replies   map[int]reply
 	token     int
-	talk      time.Time // when to log what a drain waits for; zero: nothing drains
-	terminal  bool      // there was one at the start, and its end is the user's
-	ints      int       // how many SIGINT came
-	graves    []grave   // the newest last
+	talk      time.Time       // when to log what a drain waits for; zero: nothing drains
+	terminal  bool            // there was one at the start, and its end is the user's
+	ints      int             // how many SIGINT came
+	graves    []grave         // the newest last
+	wrappers  map[string]bool // programs of which it was said that their command is one
 
 	executable string
 	control    *control.Server // nil: none
@@ -140,6 +141,7 @@ func New(c Config, o Options) (*Supervisor, error) {
 		versions:  make(map[string]map[int]*version),
 		names:     make(map[string]string),
 		fresh:     make(map[string]bool),
+		wrappers:  make(map[string]bool),
 		listeners: make(map[string]*listener),
 		replies:   make(map[int]reply),
 	}, nil
@@ -353,7 +355,7 @@ func (s *Supervisor) corePrograms() []pool.Program {
 			Name: p.Name, Workers: p.Workers, DependsOn: p.DependsOn, Listeners: s.coreNames(p.Listen),
 			Gated: len(p.Gates) > 0, StopCommand: len(p.StopCommand) > 0,
 			CloseSignal: p.CloseSignal != 0, StopSignal: int(p.StopSignal), StopSteps: p.coreSteps(),
-			ReadyTimeout: p.ReadyTimeout, DrainTimeout: p.DrainTimeout, DrainMax: p.DrainTimeoutMax, UnwindTimeout: p.unwind(), StopTimeout: p.StopTimeout,
+			ReadyTimeout: p.ReadyTimeout, ReadyBy: p.readiness(), DrainTimeout: p.DrainTimeout, DrainMax: p.DrainTimeoutMax, UnwindTimeout: p.unwind(), StopTimeout: p.StopTimeout,
 			Restart: pool.RestartPolicy(p.Restart), MaxRestarts: p.MaxRestarts, RestartWindow: p.RestartWindow,
 			MinUptime: p.Proven, MaxSurge: p.MaxSurge, MaxDraining: p.MaxDraining,
 			MaxAge: p.MaxAge, MaxAgeJitter: p.MaxAgeJitter, Watchdog: p.Watchdog, LameDuck: p.LameDuck,

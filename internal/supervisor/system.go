@@ -36,6 +36,7 @@ type system struct {
 	// be called from any goroutine.
 	accepting func(pid int, listeners []*sock.Listener) sock.Sight
 	memory    func(pid int) int64
+	wrapping  func(pid int, listeners []*sock.Listener, deep bool) (w *wrapping, taken bool) // nil: nobody looks
 
 	// For another executable in the place of this one: prove has it read the
 	// state, and returns what it says; handOver ends the watching of processes,
@@ -109,6 +110,7 @@ func newSystem() (system, error) {
 		pair:      handoff.Pair,
 		accepting: accepting,
 		memory:    proc.Memory,
+		wrapping:  wrappingOf,
 		prove:     prove,
 		exec:      syscall.Exec,
 		spare:     children.Spare,

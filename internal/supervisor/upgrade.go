@@ -249,6 +249,9 @@ func (l *life) interrupt() {
 	if l.notify != nil {
 		_ = l.notify.SetReadDeadline(past)
 	}
+	if l.newline != nil {
+		_ = l.newline.SetReadDeadline(past)
+	}
 	for _, st := range l.streams {
 		_ = st.pipe.SetReadDeadline(past)
 	}
@@ -437,6 +440,9 @@ func (s *Supervisor) resumeReading(l *life) {
 	}
 	if l.notify != nil {
 		_ = l.notify.SetReadDeadline(time.Time{})
+	}
+	if l.newline != nil {
+		_ = l.newline.SetReadDeadline(time.Time{})
 	}
 	for _, st := range l.streams {
 		_ = st.pipe.SetReadDeadline(time.Time{})
