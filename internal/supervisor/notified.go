@@ -22,19 +22,16 @@ func (s *Supervisor) hear(l *life) <-chan struct{} {
 	go func() {
 		defer close(end)
 		buf := make([]byte, maxNotify)
-		for {
+		for l.over.Err() == nil {
 			n, err := l.notify.Read(buf)
-			if errors.Is(err, os.ErrDeadlineExceeded) && l.over.Err() != nil {
-				s.hearRest(l, buf)
-				return
-			}
-			if s.parks(l, end, err) {
-				continue
-			}
-			if err != nil || !s.hears(l, buf[:n]) {
+			switch {
+			case errors.Is(err, os.ErrDeadlineExceeded) && l.over.Err() != nil:
+			case s.parks(l, end, err):
+			case err != nil || !s.hears(l, buf[:n]):
 				return // closed with the life
 			}
 		}
+		s.hearRest(l, buf)
 	}()
 	return end
 }
