@@ -355,7 +355,7 @@ func TestKillWhileWorkIsWaitedFor(t *testing.T) {
 // it is heard; a language without datagrams writes to the channel.
 func TestWorkOfAScript(t *testing.T) {
 	t.Parallel()
-	for _, name := range []string{"systemd-notify", "python3"} {
+	for _, name := range []string{"systemd-notify", "/usr/bin/python3"} {
 		if _, err := exec.LookPath(name); err != nil {
 			t.Fatal(err)
 		}
@@ -366,7 +366,7 @@ func TestWorkOfAScript(t *testing.T) {
 command = ["sh", "-c", "systemd-notify --ready X_LASTCALL_BEGIN='by a shell'; echo said >>journal; exec sleep 600"]
 min_uptime = "1h"
 [program.channel]
-command = ["python3", "-c", '''
+command = ["/usr/bin/python3", "-c", '''
 import os, json, time
 os.write(int(os.environ["LASTCALL_CHANNEL"]), json.dumps({"notify": {"text": "READY=1\nX_LASTCALL_BEGIN=by the channel"}}).encode())
 time.sleep(600)

@@ -63,6 +63,11 @@ func play(part string, args []string) {
 		<-time.After(time.Hour)
 	case "sulk": // it gives signs of life until a file appears; then it hears nothing either
 		sulk(args[0])
+	case "linger": // in a drain, until a file appears; the end of what it does is its last word
+		signal.Ignore(syscall.SIGTERM)
+		sayLines("X_LASTCALL_BEGIN=", "READY=1")
+		awaitFile(args[0])
+		sayLines("X_LASTCALL_END=", "STATUS=over")
 	case "eat": // 128 MiB when a file appears
 		sayReady()
 		awaitFile(args[0])
@@ -93,6 +98,18 @@ func sayReady() {
 	}
 	fmt.Fprint(c, "STATUS=playing\nREADY=1")
 	c.Close()
+}
+
+// sayLines says something of eight operations, each in a datagram, and one thing more.
+func sayLines(mark, more string) {
+	c, err := net.Dial("unixgram", os.Getenv("NOTIFY_SOCKET"))
+	if err != nil {
+		panic(err)
+	}
+	for i := range 8 {
+		fmt.Fprintf(c, "%swork %d", mark, i)
+	}
+	fmt.Fprint(c, more)
 }
 
 // sulk ignores ABRT too, as a process that cannot even end does.

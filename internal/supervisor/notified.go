@@ -21,19 +21,16 @@ func (s *Supervisor) hear(l *life) <-chan struct{} {
 	end := make(chan struct{})
 	go func() {
 		defer close(end)
-		for {
+		for l.over.Err() == nil {
 			datagram, err := l.notify.Receive()
-			if errors.Is(err, os.ErrDeadlineExceeded) && l.over.Err() != nil {
-				s.hearRest(l)
-				return
-			}
-			if s.parks(l, end, err) {
-				continue
-			}
-			if err != nil || !s.hears(l, datagram) {
+			switch {
+			case errors.Is(err, os.ErrDeadlineExceeded) && l.over.Err() != nil:
+			case s.parks(l, end, err):
+			case err != nil || !s.hears(l, datagram):
 				return // closed with the life
 			}
 		}
+		s.hearRest(l)
 	}()
 	return end
 }

@@ -146,3 +146,25 @@ func TestReloadingByItself(t *testing.T) {
 		b.returned(exitDone)
 	})
 }
+
+// What a worker says last is heard before its end is judged, however late the
+// loop comes to it.
+func TestLastWordsAreHeard(t *testing.T) {
+	file := t.TempDir() + "/go"
+	s := run(t, Config{Name: "test", Programs: []Program{program("web", 1, "linger", file)}})
+	s.logged("msg=ready\n")
+	s.signals <- syscall.SIGTERM
+	s.logged("msg=draining")
+	s.call(context.Background(), func() {
+		touch(t, file)
+		for _, l := range s.lives {
+			select {
+			case <-l.over.Done():
+			case <-time.After(5 * time.Second): // its end may wait for the loop
+			}
+		}
+	})
+	if r := s.ended(); r.Code != exitDone {
+		t.Errorf("report %+v", r)
+	}
+}
