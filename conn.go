@@ -71,6 +71,12 @@ type connKey struct{}
 // Read reads for net/http. During a drain it ends when the connection is to be
 // closed and nothing has come.
 func (c *conn) Read(p []byte) (int, error) {
+	if c.mute.Load() {
+		// net/http looks twice for the beginning of HTTP/2, and then for a
+		// request of HTTP/1, without a look at the errors. The bytes may be a
+		// sibling's by now.
+		return 0, &net.OpError{Op: "read", Net: c.LocalAddr().Network(), Err: net.ErrClosed}
+	}
 	c.beforeRead(len(p))
 	for {
 		n, err := c.Conn.Read(p)
