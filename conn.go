@@ -1,7 +1,6 @@
 package lastcall
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"io"
@@ -39,6 +38,7 @@ type conn struct {
 	mu            sync.Mutex
 	http2         bool
 	classified    bool      // whether it is HTTP/2 is known
+	preface       int       // how much of that of HTTP/2 has come; negative: something else has
 	goneAway      bool      // its client has been sent GOAWAY
 	away          bool      // it is a sibling's now, or was lost with one
 	offered       bool      // to one that may still have a copy of the socket
@@ -136,10 +136,10 @@ func (c *conn) receivedLocked(b []byte) int {
 	}
 	switch c.phase.Load() {
 	case fresh:
-		if bytes.HasPrefix(b, []byte("PRI * HTTP/2.0")) {
-			c.http2, c.classified = true, true
-		}
+		c.seePreface(b)
 		c.headerBegins()
+	case header:
+		c.seePreface(b)
 	case idle:
 		if !c.http2 { // where frames of any kind come and go
 			c.headerBegins()
@@ -150,6 +150,23 @@ func (c *conn) receivedLocked(b []byte) int {
 		c.arm()
 	}
 	return len(b)
+}
+
+// seePreface finds out whether the client speaks HTTP/2 without TLS. What it
+// begins with may come in pieces; c.mu is held.
+func (c *conn) seePreface(b []byte) {
+	const preface = "PRI * HTTP/2.0"
+	if c.classified || c.preface < 0 {
+		return
+	}
+	n := min(len(b), len(preface)-c.preface)
+	if string(b[:n]) != preface[c.preface:c.preface+n] {
+		c.preface = -1
+		return
+	}
+	if c.preface += n; c.preface == len(preface) {
+		c.http2, c.classified = true, true
+	}
 }
 
 // headerBegins gives what may become a request the time of a fresh connection.
