@@ -62,6 +62,9 @@ func (s *grpcServer) ask() {} // it has no way to ask but GOAWAY
 // each has sent something, which it has looked at then, or has had its time. A
 // client that never says anything would hold it for two minutes.
 func (s *grpcServer) leave(l *leaving, _ time.Time) {
+	if s.op != nil {
+		return // it has been told, for a roll; a stop asks no more of it
+	}
 	heardAll := make(chan struct{})
 	s.mu.Lock()
 	s.heardAll = heardAll
