@@ -164,10 +164,10 @@ func TestGRPCSilent(t *testing.T) {
 	s.drained()
 }
 
-// TestGRPCCut closes the connections at the deadline, and names one.
+// TestGRPCCut closes the connections at the cut, and names one.
 func TestGRPCCut(t *testing.T) {
 	srv := newLineServer()
-	s := srv.start(t, &Worker{DrainTimeout: 50 * time.Millisecond, UnwindTimeout: patience})
+	s := srv.start(t, &Worker{UnwindTimeout: patience})
 	c := dial(t, s.addr)
 	c.send("call\n")
 	at := within(t, "the call", srv.entered)
@@ -175,6 +175,7 @@ func TestGRPCCut(t *testing.T) {
 	if text := c.line(); text != "go" {
 		t.Errorf("the client reads %q", text)
 	}
+	s.Cut()
 	if b, err := io.ReadAll(c.r); len(b) > 0 {
 		t.Errorf("the client reads %q, %v", b, err)
 	}
