@@ -55,8 +55,12 @@ func (s *lineServer) Serve(l net.Listener) error {
 
 func (s *lineServer) handle(c net.Conn) {
 	defer c.Close()
+	_ = c.SetDeadline(time.Now().Add(time.Hour)) // as that does, for the handshake
 	lines := bufio.NewScanner(c)
-	shaken := sync.OnceFunc(s.shaking.Done)
+	shaken := sync.OnceFunc(func() {
+		_ = c.SetDeadline(time.Time{})
+		s.shaking.Done()
+	})
 	defer shaken()
 	for lines.Scan() {
 		s.mu.Lock()
