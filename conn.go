@@ -1,7 +1,6 @@
 package lastcall
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"io"
@@ -39,6 +38,7 @@ type conn struct {
 	mu            sync.Mutex
 	http2         bool
 	classified    bool      // whether it is HTTP/2 is known
+	preface       int       // how much of that of HTTP/2 has come; negative: something else has
 	goneAway      bool      // its client has been sent GOAWAY
 	away          bool      // it is a sibling's now, or was lost with one
 	offered       bool      // to one that may still have a copy of the socket
@@ -71,6 +71,12 @@ type connKey struct{}
 // Read reads for net/http. During a drain it ends when the connection is to be
 // closed and nothing has come.
 func (c *conn) Read(p []byte) (int, error) {
+	if c.mute.Load() {
+		// net/http looks twice for the beginning of HTTP/2, and then for a
+		// request of HTTP/1, without a look at the errors. The bytes may be a
+		// sibling's by now.
+		return 0, &net.OpError{Op: "read", Net: c.LocalAddr().Network(), Err: net.ErrClosed}
+	}
 	c.beforeRead(len(p))
 	for {
 		n, err := c.Conn.Read(p)
@@ -130,10 +136,10 @@ func (c *conn) receivedLocked(b []byte) int {
 	}
 	switch c.phase.Load() {
 	case fresh:
-		if bytes.HasPrefix(b, []byte("PRI * HTTP/2.0")) {
-			c.http2, c.classified = true, true
-		}
+		c.seePreface(b)
 		c.headerBegins()
+	case header:
+		c.seePreface(b)
 	case idle:
 		if !c.http2 { // where frames of any kind come and go
 			c.headerBegins()
@@ -144,6 +150,23 @@ func (c *conn) receivedLocked(b []byte) int {
 		c.arm()
 	}
 	return len(b)
+}
+
+// seePreface finds out whether the client speaks HTTP/2 without TLS. What it
+// begins with may come in pieces; c.mu is held.
+func (c *conn) seePreface(b []byte) {
+	const preface = "PRI * HTTP/2.0"
+	if c.classified || c.preface < 0 {
+		return
+	}
+	n := min(len(b), len(preface)-c.preface)
+	if string(b[:n]) != preface[c.preface:c.preface+n] {
+		c.preface = -1
+		return
+	}
+	if c.preface += n; c.preface == len(preface) {
+		c.http2, c.classified = true, true
+	}
 }
 
 // headerBegins gives what may become a request the time of a fresh connection.

@@ -27,7 +27,7 @@ type grpcServer struct {
 
 	mu       sync.Mutex
 	conns    map[*grpcConn]struct{}
-	silent   int           // of those, that have sent nothing yet
+	silent   int           // of those, that have sent nothing, or not all of their handshake
 	heardAll chan struct{} // nil until the drain; closed when none is silent
 	cut      string        // whose connections were, for the report
 }
@@ -58,10 +58,14 @@ func (s *grpcServer) serve() error {
 func (s *grpcServer) ask() {} // it has no way to ask but GOAWAY
 
 // leave has the server drain. It would close a connection that it has accepted
-// and not looked at, under a call that is on its way; so it is told only when
-// each has sent something, which it has looked at then, or has had its time. A
-// client that never says anything would hold it for two minutes.
+// and not looked at, under a call that is on its way; and it tells nobody to go
+// before it has ended every handshake. So it is told only when each client has
+// got through that, or has had its time: one that stands still in the midst
+// would hold all others for two minutes, in which they begin new calls.
 func (s *grpcServer) leave(l *leaving, _ time.Time) {
+	if s.op != nil {
+		return // it has been told, for a roll; a stop asks no more of it
+	}
 	heardAll := make(chan struct{})
 	s.mu.Lock()
 	s.heardAll = heardAll
@@ -162,22 +166,36 @@ func (s *grpcServer) tellHeard() {
 type grpcConn struct {
 	net.Conn
 	server *grpcServer
-	heard  atomic.Bool // its client has sent something, or it is closed
+	heard  atomic.Bool // its client need not be waited for any more
+
+	// Guarded by server.mu.
+	spoke  bool // its client has sent something
+	shakes bool // and has not got to the end of its handshake
 }
 
 // Read reads for the server, and notes that something has come.
 func (c *grpcConn) Read(p []byte) (int, error) {
 	n, err := c.Conn.Read(p)
 	if n > 0 && !c.heard.Load() {
-		c.speaks()
+		c.note(func() { c.spoke = true })
 	}
 	return n, err
 }
 
-func (c *grpcConn) speaks() {
+// SetDeadline sets the deadlines. A gRPC server gives a handshake one, and takes
+// it away at the end: nothing else tells that from outside. One that does not
+// is taken to be done with the handshake at the first byte.
+func (c *grpcConn) SetDeadline(t time.Time) error {
+	c.note(func() { c.shakes = !t.IsZero() })
+	return c.Conn.SetDeadline(t)
+}
+
+// note changes what is known of the client.
+func (c *grpcConn) note(change func()) {
 	c.server.mu.Lock()
 	defer c.server.mu.Unlock()
-	if !c.heard.Swap(true) {
+	change()
+	if c.spoke && !c.shakes && !c.heard.Swap(true) {
 		c.server.silent--
 		c.server.tellHeard()
 	}
@@ -186,10 +204,10 @@ func (c *grpcConn) speaks() {
 // Close closes the connection.
 func (c *grpcConn) Close() error {
 	err := c.Conn.Close()
-	c.speaks()
-	c.server.mu.Lock()
-	defer c.server.mu.Unlock()
-	delete(c.server.conns, c)
+	c.note(func() {
+		c.spoke, c.shakes = true, false
+		delete(c.server.conns, c)
+	})
 	return err
 }
 

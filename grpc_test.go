@@ -55,8 +55,12 @@ func (s *lineServer) Serve(l net.Listener) error {
 
 func (s *lineServer) handle(c net.Conn) {
 	defer c.Close()
+	_ = c.SetDeadline(time.Now().Add(time.Hour)) // as that does, for the handshake
 	lines := bufio.NewScanner(c)
-	shaken := sync.OnceFunc(s.shaking.Done)
+	shaken := sync.OnceFunc(func() {
+		_ = c.SetDeadline(time.Time{})
+		s.shaking.Done()
+	})
 	defer shaken()
 	for lines.Scan() {
 		s.mu.Lock()
@@ -164,10 +168,10 @@ func TestGRPCSilent(t *testing.T) {
 	s.drained()
 }
 
-// TestGRPCCut closes the connections at the deadline, and names one.
+// TestGRPCCut closes the connections at the cut, and names one.
 func TestGRPCCut(t *testing.T) {
 	srv := newLineServer()
-	s := srv.start(t, &Worker{DrainTimeout: 50 * time.Millisecond, UnwindTimeout: patience})
+	s := srv.start(t, &Worker{UnwindTimeout: patience})
 	c := dial(t, s.addr)
 	c.send("call\n")
 	at := within(t, "the call", srv.entered)
@@ -175,6 +179,7 @@ func TestGRPCCut(t *testing.T) {
 	if text := c.line(); text != "go" {
 		t.Errorf("the client reads %q", text)
 	}
+	s.Cut()
 	if b, err := io.ReadAll(c.r); len(b) > 0 {
 		t.Errorf("the client reads %q, %v", b, err)
 	}

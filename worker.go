@@ -102,8 +102,8 @@ type Server struct {
 	// are told to go, twice as the protocol wants it, and every call that they
 	// began before is served to its end; it is held until GracefulStop returns,
 	// as one critical operation that is named "grpc" and the server's name. A
-	// client that has connected and sent nothing is given FreshGrace. At the
-	// cut its connections are closed, which cancels the contexts of calls, and
+	// client that has connected, and sent nothing or not all of its handshake,
+	// is given FreshGrace. At the cut its connections are closed, which cancels the contexts of calls, and
 	// its Stop is called. Calls cannot be seen from outside: what is to be
 	// listed, and named when it is cut, an interceptor enters by [Begin]. A
 	// method that is not to be waited for watches [Draining]. TLS is the

@@ -173,10 +173,13 @@ func (s *Supervisor) leave(ln *listener, number int) {
 		}
 	}
 	go func() {
-		rest, err := socket.QuiesceOne()
-		if err == nil {
-			waitEmpty(rest.Empty, bound)
+		// They are steered away already: where the kernel lets nobody but root
+		// quiesce, who is in the queue is waited for all the same.
+		empty := func() (bool, error) { n, err := socket.Queued(); return n == 0, err }
+		if rest, err := socket.QuiesceOne(); err == nil {
+			empty = rest.Empty
 		}
+		waitEmpty(empty, bound)
 		s.call(context.Background(), func() {
 			ln.leaving[number] = true
 			for _, l := range s.lives {
