@@ -64,7 +64,7 @@ func (c *cli) root() *cobra.Command {
 			root.AddCommand(verb)
 		}
 	}
-	add(groupRun, c.runVerb(), c.checkVerb(), c.versionVerb())
+	add(groupRun, c.runVerb(), c.checkVerb(), c.upstreamVerb(), c.versionVerb())
 	add(groupLook, c.statusVerb(), c.pidVerb(), c.inflightVerb())
 	add(groupAct, c.stopVerb(), c.startVerb(), c.restartVerb(), c.reloadVerb(), c.rollbackVerb(), c.upgradeVerb(), c.drainVerb(), c.scaleVerb(), c.signalVerb())
 	return root

@@ -74,12 +74,12 @@ type queue struct {
 
 func (h *house) queue(clients int) *queue {
 	ctx, cancel := context.WithCancel(h.t.Context())
-	q := &queue{}
+	q, addr := &queue{}, h.addr // which may be another's later
 	var all sync.WaitGroup
 	for range clients {
 		all.Go(func() {
 			for ctx.Err() == nil {
-				q.once(h.addr)
+				q.once(addr)
 			}
 		})
 	}
@@ -232,21 +232,27 @@ func TestKillInSlots(t *testing.T) {
 	q.lost(h, clients*rounds/2)
 }
 
-// Who waits in the queue of a worker that is killed while it does not accept is
-// served by the next.
-func TestQueueOfTheDead(t *testing.T) {
-	h := slotted(t, "brisk", 2)
-	victim := h.workers()[1]
-	if err := unix.Kill(victim.PID, syscall.SIGSTOP); err != nil {
-		t.Fatal(err)
+// freeze stops a process, and returns when it stands still, all of it.
+func (h *house) freeze(pid int) {
+	h.t.Helper()
+	if err := unix.Kill(pid, syscall.SIGSTOP); err != nil {
+		h.t.Fatal(err)
 	}
 	h.until("it stands still, all of it", func() bool {
-		threads, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/stat", victim.PID))
+		threads, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/stat", pid))
 		return len(threads) > 0 && !slices.ContainsFunc(threads, func(path string) bool {
 			stat, err := os.ReadFile(path)
 			return err == nil && !strings.Contains(string(stat), ") T ")
 		})
 	})
+}
+
+// Who waits in the queue of a worker that is killed while it does not accept is
+// served by the next.
+func TestQueueOfTheDead(t *testing.T) {
+	h := slotted(t, "brisk", 2)
+	victim := h.workers()[1]
+	h.freeze(victim.PID)
 	q := &queue{}
 	var all sync.WaitGroup
 	for range 40 { // of which about half come to it

@@ -1,8 +1,10 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -14,6 +16,7 @@ import (
 
 const statusHelp = `Show the supervisor, its listening sockets, and one line for each worker.
 
+  ADDRESS    the worker's own, where there is a port for each (port_base)
   STATE      starting, ready, draining, cutting, stuck; without a process:
              waiting (to be started again), failed (given up), stopped
   LIFE       number of the process in this slot, never used twice
@@ -67,7 +70,10 @@ func (c *cli) printStatus(s control.Status) {
 	fmt.Fprintln(c.stdout, plain(fmt.Sprintf("%s: %s, pid %d, up %s, lastcall %s", s.Name, s.State, s.PID, span(seconds(s.Uptime)), s.Version)))
 	for _, l := range s.Listeners {
 		line := fmt.Sprintf("%s: %s, %s", l.Name, l.Address, l.State)
-		if l.Sockets > 1 {
+		switch {
+		case l.Each:
+			line += fmt.Sprintf(", a port for each worker: %s", count(l.Sockets, "socket"))
+		case l.Sockets > 1:
 			line += fmt.Sprintf(", balance slots: %d sockets", l.Sockets)
 		}
 		if l.Waiting {
@@ -76,9 +82,18 @@ func (c *cli) printStatus(s control.Status) {
 		fmt.Fprintln(c.stdout, plain(line))
 	}
 	rows := [][]string{{"WORKER", "STATE", "PID", "LIFE", "UPTIME", "INFLIGHT", "ACCEPTING", "RESTARTS", "NOTE"}}
+	addresses := []string{"ADDRESS"}
+	some := false
 	for _, p := range s.Programs {
 		for _, w := range p.Workers {
 			rows = append(rows, workerRow(p, w))
+			own := cmp.Or(strings.Join(w.Addresses, " "), "-")
+			addresses, some = append(addresses, own), some || own != "-"
+		}
+	}
+	if some { // else everything about them is said above
+		for i := range rows {
+			rows[i] = slices.Insert(rows[i], 1, addresses[i])
 		}
 	}
 	fmt.Fprintln(c.stdout)

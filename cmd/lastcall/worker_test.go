@@ -37,9 +37,7 @@ func playWorker() {
 // With TALK it writes lines whose halves are some milliseconds apart; with
 // FRAGILE it fails at once if the file "fragile" says the same.
 func playBrisk() {
-	if b, err := os.ReadFile("fragile"); err == nil && string(b) == os.Getenv("FRAGILE") {
-		os.Exit(1)
-	}
+	failIfFragile()
 	if os.Getenv("TALK") != "" {
 		go talk()
 	}
@@ -51,9 +49,13 @@ func playBrisk() {
 
 // playForeign is playBrisk without package lastcall: TERM has it close its
 // socket at once, with whoever waits in it, and serve those it has accepted. It
-// pauses for PACE after each.
+// pauses for PACE after each. Where it inherits none it binds its own port.
 func playForeign() {
+	failIfFragile()
 	l, err := net.FileListener(os.NewFile(3, "inherited"))
+	if os.Getenv("LISTEN_FDS") == "" {
+		l, err = net.Listen("tcp", "127.0.0.1:"+os.Getenv("LASTCALL_PORT"))
+	}
 	if err != nil {
 		panic(err)
 	}
@@ -75,6 +77,12 @@ func playForeign() {
 			}
 		})
 		<-time.After(pace)
+	}
+}
+
+func failIfFragile() {
+	if b, err := os.ReadFile("fragile"); err == nil && string(b) == os.Getenv("FRAGILE") {
+		os.Exit(1)
 	}
 }
 

@@ -27,6 +27,8 @@ func (d *draft) balanced(system string) error {
 			continue
 		}
 		switch {
+		case l.Each:
+			return at.fail("take it out", "each slot has a port of its own already, and clients choose")
 		case l.Address.Network == "unix":
 			return at.fail(remedy, `"slots" is for TCP, and %s is not`, l.Address)
 		case l.MPTCP:

@@ -53,7 +53,7 @@ func Load(f Flags, kinds map[string]gate.Kind) (supervisor.Config, error) {
 	if err := f.check(); err != nil {
 		return supervisor.Config{}, err
 	}
-	l := &loader{kinds: kinds, at: map[string]place{}}
+	l := &loader{kinds: kinds, at: map[string]place{}, slots: map[string]int{}}
 	fill := l.fromFile
 	if len(f.Command) > 0 {
 		fill = l.fromFlags
@@ -80,6 +80,7 @@ type loader struct {
 	config supervisor.Config
 	drafts []*draft
 	at     map[string]place // of each listener, by name
+	slots  map[string]int   // how many ports a listener has that has one for each, by name
 }
 
 func (l *loader) fromFile(f Flags) error {
@@ -199,15 +200,17 @@ func (l *loader) programs(n *node) error {
 // resolve gives what was said its meaning, program by program, and checks it.
 func (l *loader) resolve() error {
 	for _, d := range l.drafts {
-		for _, step := range []func() error{d.surroundings, d.commands, d.listeners, d.descriptors, d.dependencies, d.recycled, d.lame, d.stops, d.questions, d.readiness, d.families} {
+		for _, step := range []func() error{d.surroundings, d.ports, d.commands, d.listeners, d.descriptors, d.dependencies, d.recycled, d.lame, d.stops, d.questions, d.readiness, d.families} {
 			if err := step(); err != nil {
 				return err
 			}
 		}
 	}
 	for _, d := range l.drafts {
-		if err := d.balanced(runtime.GOOS); err != nil {
-			return err
+		for _, step := range []func() error{d.apart, func() error { return d.balanced(runtime.GOOS) }} {
+			if err := step(); err != nil {
+				return err
+			}
 		}
 	}
 	return l.cycle()

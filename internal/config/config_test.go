@@ -133,6 +133,7 @@ max_memory_jitter = "15MB"
 watchdog = "14s"
 user = "12:34"
 balance = "shared"
+port_base = 9000
 [[program.web.gate]]
 redis = "redis://u:p@h:1"
 sorted_set = "locks:{worker}"
@@ -175,7 +176,7 @@ func TestEveryKey(t *testing.T) {
 		Drain: wire.WaitCritical, DrainTimeout: 5 * time.Minute, DrainTimeoutMax: 6 * time.Minute,
 		UnwindTimeout: time.Millisecond, FreshGrace: 2 * time.Millisecond, ExpendableGrace: 3 * time.Millisecond, StallTimeout: 4 * time.Millisecond,
 		LameDuck: 5 * time.Second, LameDuckQuiet: time.Second,
-		Balance: "shared", Restart: "on-failure", RestartWindow: 90 * time.Minute, MaxDraining: 3,
+		Balance: "shared", PortBase: 9000, Restart: "on-failure", RestartWindow: 90 * time.Minute, MaxDraining: 3,
 		MaxRequests: 10, MaxRequestsJitter: 11, MaxAge: 12 * time.Hour, MaxAgeJitter: 13 * time.Minute,
 		MaxMemory: 1_500_000_000, MaxMemoryJitter: 15_000_000, Watchdog: 14 * time.Second,
 	}
@@ -186,9 +187,9 @@ func TestEveryKey(t *testing.T) {
 	want := supervisor.Config{
 		Name: "siege", PIDFile: "siege.pid", Socket: "/run/siege.sock", Log: "siege.log",
 		Listeners: []supervisor.Listener{
-			{Name: "web", Address: sock.Address{Network: "tcp", Address: "127.0.0.1:8080"}, Where: "lastcall.toml:54"},
-			{Name: "admin", Address: sock.Address{Network: "unix", Address: "/run/admin.sock"}, Mode: 0o660, Where: "lastcall.toml:55"},
-			{Name: "multi", Address: sock.Address{Network: "tcp", Address: "[::1]:81"}, MPTCP: true, Where: "lastcall.toml:56"},
+			{Name: "web", Address: sock.Address{Network: "tcp", Address: "127.0.0.1:8080"}, Where: "lastcall.toml:55"},
+			{Name: "admin", Address: sock.Address{Network: "unix", Address: "/run/admin.sock"}, Mode: 0o660, Where: "lastcall.toml:56"},
+			{Name: "multi", Address: sock.Address{Network: "tcp", Address: "[::1]:81"}, MPTCP: true, Where: "lastcall.toml:57"},
 			{Name: "web-2", Address: sock.Address{Network: "unix", Address: "./own.sock"}, Where: "lastcall.toml:10"},
 			{Name: "web-3", Address: sock.Address{Network: "tcp", Address: ":0"}, Where: "lastcall.toml:10"},
 			{Name: "web-4", Address: sock.Address{Network: "tcp", Address: "127.0.0.1:0"}, Where: "lastcall.toml:10"},

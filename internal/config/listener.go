@@ -59,6 +59,9 @@ func (t *listenerTable) readAddress(n *node) error {
 		return err
 	}
 	t.address = n.place
+	if strings.Contains(s, thePort) {
+		return n.fail(`write listen = ["127.0.0.1:{port}"] in the program that has port_base`, "{port} is a program's, not everybody's")
+	}
 	if t.listener.Address, err = sock.ParseAddress(s); err != nil {
 		return n.fail(anAddress, "%v", err)
 	}
@@ -87,8 +90,12 @@ func (l *loader) listener(new supervisor.Listener, at place) *Error {
 		return at.fail("rename one of the two", "listener %q is there twice", new.Name)
 	}
 	for _, old := range l.config.Listeners {
-		if !overlap(old.Address, new.Address) {
+		address, meet := l.span(old).meets(l.span(new))
+		if !meet {
 			continue
+		}
+		if old.Each || new.Each {
+			return at.fail("choose another port_base, or another address", "%s is listener %q already", address, old.Name)
 		}
 		remedy, is := fmt.Sprintf("use that one by its name, %q", old.Name), "is"
 		if old.Address != new.Address {
@@ -111,12 +118,15 @@ func (d *draft) listeners() error {
 	for _, e := range d.listen {
 		name := e.text
 		if strings.ContainsAny(e.text, ":/") {
-			address, err := sock.ParseAddress(e.text)
+			l, err := d.address(e)
 			if err != nil {
-				return e.fail(anAddress, "%v", err)
+				return err
 			}
 			name = d.freeName()
-			if err := d.all.listener(supervisor.Listener{Name: name, Address: address}, e.place); err != nil {
+			if l.Name = name; l.Each {
+				d.all.slots[name] = d.Workers
+			}
+			if err := d.all.listener(l, e.place); err != nil {
 				return err
 			}
 		} else if _, ok := d.all.at[name]; !ok {
@@ -129,6 +139,18 @@ func (d *draft) listeners() error {
 		d.Listen = append(d.Listen, name)
 	}
 	return nil
+}
+
+// address makes a listener without a name of an address.
+func (d *draft) address(e entry) (supervisor.Listener, error) {
+	if strings.Contains(e.text, thePort) {
+		return d.ownListener(e)
+	}
+	address, err := sock.ParseAddress(e.text)
+	if err != nil {
+		return supervisor.Listener{}, e.fail(anAddress, "%v", err)
+	}
+	return supervisor.Listener{Address: address}, nil
 }
 
 // descriptors checks that each {fd:NAME} is of a listener the program is given:

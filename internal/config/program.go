@@ -61,6 +61,7 @@ func (d *draft) keys() []key {
 		{"workers", count(&p.Workers, "; 0 is one for each CPU")},
 		{"listen", list(&d.listen)},
 		{"listen_env", list(&d.listenEnv)},
+		{"port_base", d.portBase},
 		{"balance", choice(&p.Balance, supervisor.Shared, supervisor.Slots)},
 		{"depends_on", list(&d.dependsOn)},
 		{"env", d.env},

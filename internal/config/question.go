@@ -3,6 +3,7 @@ package config
 import (
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/lastcall/lastcall/internal/gate"
@@ -149,7 +150,11 @@ func (d *draft) checkQuestion(q *question) error {
 }
 
 func (d *draft) standIns() *strings.Replacer {
-	return strings.NewReplacer("{worker}", d.Name+".0", "{slot}", "0", "{program}", d.Name, "{workers}", "1", "{generation}", "1")
+	pairs := []string{"{worker}", d.Name + ".0", "{slot}", "0", "{program}", d.Name, "{workers}", "1", "{generation}", "1"}
+	if d.PortBase > 0 {
+		pairs = append(pairs, thePort, strconv.Itoa(d.PortBase))
+	}
+	return strings.NewReplacer(pairs...)
 }
 
 // checkShared refuses a probe on a listener that the program's workers share.
@@ -159,6 +164,12 @@ func (d *draft) checkShared(q *question) error {
 	asked := q.spec.Expand(d.standIns()).Target
 	for _, l := range d.all.config.Listeners {
 		if !slices.Contains(d.Listen, l.Name) {
+			continue
+		}
+		if l.Each {
+			if err := d.checkOwn(q, l); err != nil {
+				return err
+			}
 			continue
 		}
 		for _, kind := range []string{"http", "tcp"} {

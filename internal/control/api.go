@@ -73,6 +73,9 @@ type Listener struct {
 	State   string `json:"state"`   // "open", "quiesced", "closed"
 	Waiting bool   `json:"waiting"` // somebody is in its queue
 	Sockets int    `json:"sockets"` // more than 1: workers have one each
+	// Each tells that the sockets have a port each: Address is that of slot 0,
+	// the next is one higher.
+	Each bool `json:"each,omitempty"`
 }
 
 // Program is one program and its workers, by slot; a slot that is being
@@ -99,9 +102,12 @@ type Worker struct {
 	Inflight int `json:"inflight"`
 	// Accepting says whether it still takes connections: "yes", "no", "-" for
 	// one without listeners, "unknown" where it cannot be seen.
-	Accepting string  `json:"accepting"`
-	Status    string  `json:"status,omitempty"` // its own STATUS= line
-	Left      float64 `json:"left_seconds,omitempty"`
+	Accepting string `json:"accepting"`
+	// Addresses are those that are the slot's own; none where workers share
+	// all. Of one that the worker binds itself only the port is known: ":8002".
+	Addresses []string `json:"addresses,omitempty"`
+	Status    string   `json:"status,omitempty"` // its own STATUS= line
+	Left      float64  `json:"left_seconds,omitempty"`
 }
 
 // Operation is one piece of work in progress in a worker.

@@ -145,7 +145,7 @@ func (p *Pool) restart(e Restart) {
 // own tells whether a restart is of the program, and not only because it
 // depends on another.
 func (c *command) own(pr *program) bool {
-	return c.program == pr || c.program == nil && len(pr.Listeners) > 0
+	return c.program == pr || c.program == nil && (len(pr.Listeners) > 0 || pr.Ports)
 }
 
 // passes tells whether a hard restart does without a program that depends on
@@ -185,6 +185,10 @@ func (p *Pool) scale(now time.Time, e Scale) {
 	}
 	if d := c.program.neededBy(func(s *slot) bool { return s.n >= e.Workers }); d != nil {
 		p.answer(c, Verdict{Outcome: Refused, Text: fmt.Sprintf("%s depends on %s and runs, and no other worker of %s would be left", d.Name, c.program.Name, c.program.Name)})
+		return
+	}
+	if most := c.program.MostWorkers; most > 0 && e.Workers > most {
+		p.answer(c, Verdict{Outcome: Refused, Text: fmt.Sprintf("%s can have %d workers at most", c.program.Name, most)})
 		return
 	}
 	p.resize(now, c.program, e.Workers)

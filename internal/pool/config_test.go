@@ -51,6 +51,7 @@ func randomSettings(r *rand.Rand, p *Program) {
 	p.MaxAge = []time.Duration{0, 0, 30 * time.Second}[r.IntN(3)]
 	p.MaxAgeJitter = []time.Duration{0, 10 * time.Second}[r.IntN(2)]
 	p.DrainMax = []time.Duration{0, 14 * time.Second}[r.IntN(2)]
+	p.Ports = len(p.Listeners) > 0 && r.IntN(3) == 0
 	p.Watchdog = []time.Duration{0, 0, 5 * time.Second, 2 * time.Second}[r.IntN(4)]
 	if len(p.Listeners) > 0 {
 		p.LameDuck = []time.Duration{0, 4 * time.Second}[r.IntN(2)]
@@ -73,7 +74,7 @@ func sayProgram(p Program) string {
 	for i, step := range p.StopSteps {
 		b.WriteString(word(i == 0, " stop_signal=15") + fmt.Sprintf(",%v,%d", step.After, step.Signal))
 	}
-	b.WriteString(word(p.Gated, " gated") + word(p.CloseSignal, " close_signal") + word(p.StopCommand, " stop_command") + word(p.Restart != "", " restart="+string(p.Restart)))
+	b.WriteString(word(p.Ports, " ports") + word(p.Gated, " gated") + word(p.CloseSignal, " close_signal") + word(p.StopCommand, " stop_command") + word(p.Restart != "", " restart="+string(p.Restart)))
 	for _, d := range []struct {
 		key   string
 		value time.Duration

@@ -235,6 +235,9 @@ func faultsOfState() []fault {
 func faultsOfIntroductions() []fault {
 	return []fault{
 		{"introduce.go", `if peers >= maxPeers {`, `if false {`, "everybody is introduced to everybody"},
+		{"command.go", `most > 0 && e.Workers > most`, `false`, "slots are made for which there are no ports"},
+		{"command.go", `(len(pr.Listeners) > 0 || pr.Ports)`, `len(pr.Listeners) > 0`, "a bare restart leaves out who binds by himself"},
+		{"introduce.go", `return !pr.Ports || s.n == from.id.Slot`, `return true`, "connections leave the port they came to"},
 		{"introduce.go", `if m.Lost {`, `if true {`, "two lives are introduced again and again"},
 		{"introduce.go", `|| m.Times >= maxMeetings`, ``, "a peer without descriptors is introduced for ever"},
 		{"introduce.go", "	m.Lost = true\n", "", "a peer that was lost is lost for good"},

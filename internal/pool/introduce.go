@@ -45,7 +45,7 @@ func (p *Pool) introduce(pr *program, from *life) {
 		}
 		s := pr.slots[(from.id.Slot-i+len(pr.slots))%len(pr.slots)]
 		to := s.current()
-		if to == nil || !p.takes(pr, s, to) {
+		if to == nil || !pr.inherits(s, from) || !p.takes(pr, s, to) {
 			continue
 		}
 		m := from.meeting(to.id.Life)
@@ -107,6 +107,11 @@ func (l *life) hands() bool {
 	return l.moves && l.state == LifeDraining && l.step == asked && l.reason == ForRoll && !l.drained
 }
 
+// inherits tells whether a life in the slot may be handed those of another. Whoever
+// came to the address of one slot has chosen that, and what he is told of it,
+// by status or by the proxy that balances, must stay true.
+func (pr *program) inherits(s *slot, from *life) bool { return !pr.Ports || s.n == from.id.Slot }
+
 // takes tells whether the life may be handed connections.
 func (p *Pool) takes(pr *program, s *slot, l *life) bool {
 	return l.moves && l.state == LifeReady && p.stays(pr, s, l)
@@ -119,7 +124,7 @@ func (p *Pool) takes(pr *program, s *slot, l *life) bool {
 func (p *Pool) followed(pr *program, l *life) bool {
 	return l.moves && slices.ContainsFunc(pr.slots, func(s *slot) bool {
 		to := s.current()
-		return to != nil && to != l && (to.moves || (to.state == LifeStarting || to.state == LifeReady) && !to.channel) && p.stays(pr, s, to)
+		return to != nil && to != l && pr.inherits(s, l) && (to.moves || (to.state == LifeStarting || to.state == LifeReady) && !to.channel) && p.stays(pr, s, to)
 	})
 }
 

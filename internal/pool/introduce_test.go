@@ -75,6 +75,12 @@ func (w *world) displaces(p *process) bool {
 	return false
 }
 
+// apart tells whether two lives of a program have addresses of their own.
+func (w *world) apart(a, b ID) bool {
+	pr, _ := w.core(a)
+	return pr.Ports && a.Slot != b.Slot
+}
+
 func introducedWell(w *world, a Action) {
 	const rule = "introduced is who drains for a roll to who serves and stays"
 	in, ok := a.(Introduce)
@@ -88,6 +94,8 @@ func introducedWell(w *world, a Action) {
 		return
 	case in.From.Program != in.To.Program || from == to:
 		w.fail(rule, "%s", render(a))
+	case w.apart(in.From, in.To):
+		w.fail(rule, "%s, which has another address", render(a))
 	case w.stopping() || w.displaces(to):
 		w.fail(rule, "%s, which is to end too", render(a))
 	}
@@ -102,7 +110,7 @@ func introducedWell(w *world, a Action) {
 func allIntroduced(w *world, e *entry) {
 	for _, from := range w.alive {
 		for _, to := range w.alive {
-			if from.id.Program != to.id.Program || !from.hands() || !to.takes() || !w.stays(to) {
+			if from.id.Program != to.id.Program || w.apart(from.id, to.id) || !from.hands() || !to.takes() || !w.stays(to) {
 				continue
 			}
 			met := from.acquainted(to.id)
@@ -136,7 +144,7 @@ func movedToSomebody(w *world, a Action) {
 		return // so is whom a roll that begins in it replaces
 	}
 	some := slices.ContainsFunc(w.alive, func(to *process) bool {
-		return to != from && to.id.Program == from.id.Program && w.stays(to) && (to.takes() || to.state == LifeStarting && to.moves || (to.state == LifeStarting || to.state == LifeReady) && !to.hello)
+		return to != from && to.id.Program == from.id.Program && !w.apart(from.id, to.id) && w.stays(to) && (to.takes() || to.state == LifeStarting && to.moves || (to.state == LifeStarting || to.state == LifeReady) && !to.hello)
 	})
 	if from.moves && ask.Reason == ForRoll && !from.signal && ask.Move != some {
 		w.fail(rule, "%s, and somebody is there: %v", render(a), some)

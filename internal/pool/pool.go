@@ -47,6 +47,8 @@ type Program struct {
 	Workers     int
 	DependsOn   []string
 	Listeners   []string
+	Ports       bool // each slot has an address of its own, also without a listener here
+	MostWorkers int  // no scale goes beyond; 0: as many as one likes
 	Gated       bool // a question is asked before a life may end
 	StopCommand bool // a command is run before the stop signal is sent
 	CloseSignal bool // one is sent first: who has it takes no newcomers, and its critical operations are waited for

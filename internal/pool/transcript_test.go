@@ -112,6 +112,10 @@ func (s *stage) parseProgram(words []string) Program {
 			p.Listeners = strings.Split(value, ",")
 		case "depends_on":
 			p.DependsOn = strings.Split(value, ",")
+		case "ports":
+			p.Ports = true
+		case "most":
+			p.MostWorkers = s.number(value)
 		case "gated":
 			p.Gated = true
 		case "stop_command":

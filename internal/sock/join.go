@@ -47,6 +47,12 @@ func (l *Listener) QuiesceOne() (*Remainder, error) {
 	return &Remainder{l, handshakes(l.address.Address)}, nil
 }
 
+// Unquiesce takes back a Quiesce of a TCP socket: newcomers come again. It may be
+// called of one that is not quiesced. Where there is no Quiesce it does nothing.
+func (l *Listener) Unquiesce() error {
+	return l.locked("unquiesce", func() error { return passNewcomers(l.fd) })
+}
+
 // Empty reports whether all of them have been accepted from the socket, or
 // have given up. True is final. A peer that vanished in the middle of its
 // handshake holds it at false for up to a minute, so bound the wait.

@@ -28,6 +28,15 @@ func dropNewcomers(fd int) error {
 	return nil
 }
 
+// passNewcomers takes the filter off, if there is one.
+func passNewcomers(fd int) error {
+	err := unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_DETACH_FILTER, 0)
+	if err == unix.ENOENT {
+		return nil
+	}
+	return os.NewSyscallError("setsockopt SO_DETACH_FILTER", err)
+}
+
 const (
 	synFlag = 0x02
 	ackFlag = 0x10

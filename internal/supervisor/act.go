@@ -36,6 +36,7 @@ func (s *Supervisor) act(a pool.Action) {
 		l.turn(s.core.Life(a.ID))
 		s.log.Info("to take no newcomers", "worker", a.ID.Worker(), "life", a.ID.Life, "signal", unix.SignalName(l.program.CloseSignal))
 		l.signal(l.program.CloseSignal)
+		s.tell(l)
 	case pool.Signal:
 		s.signal(a)
 	case pool.Lame:
@@ -98,6 +99,7 @@ func (s *Supervisor) signal(a pool.Signal) {
 		s.log.Info("signalled", "worker", a.ID.Worker(), "life", a.ID.Life, "signal", unix.SignalName(sig))
 	}
 	l.signal(sig)
+	s.tell(l)
 }
 
 // lame tells a life to serve on as a lame duck. One that cannot be told serves on

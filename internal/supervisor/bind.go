@@ -15,15 +15,16 @@ import (
 // bind opens the listening sockets, all or none.
 func (s *Supervisor) bind() error {
 	for _, c := range s.config.Listeners {
-		if err := s.bindOne(c); err != nil {
+		if err := s.bindOne(c, s.config.Programs); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// bindOne opens a listening socket, and makes it the one of its name.
-func (s *Supervisor) bindOne(c Listener) error {
+// bindOne opens a listening socket, or one for each slot of those programs that
+// have it, and makes it the one of its name.
+func (s *Supervisor) bindOne(c Listener, programs []Program) error {
 	// Nothing may hold up the loop, where a reload binds.
 	l, err := sock.Listen(c.Address, sock.Options{Mode: c.Mode, MPTCP: c.MPTCP, NoWait: s.core != nil})
 	if err != nil {
@@ -33,8 +34,15 @@ func (s *Supervisor) bindOne(c Listener) error {
 	for n := 2; s.listeners[name] != nil; n++ { // no name of the configuration has a dot
 		name = fmt.Sprintf("%s.%d", c.Name, n)
 	}
-	s.listeners[name], s.names[c.Name] = &listener{Group: steer.New(l), config: c, name: name}, name
-	s.log.Info("listening", "name", c.Name, "address", l.Address().String())
+	ln := &listener{Group: steer.New(l), config: c, name: name}
+	if err := s.reserve(ln, programs); err != nil {
+		_ = ln.Close() // nobody has it yet
+		return err
+	}
+	s.listeners[name], s.names[c.Name] = ln, name
+	for _, number := range ln.Numbers() {
+		s.log.Info("listening", "name", c.Name, "address", ln.Socket(number).Address().String())
+	}
 	return nil
 }
 

@@ -30,6 +30,7 @@ type Listener struct {
 	Address sock.Address
 	Mode    os.FileMode // of a unix socket; 0: 0o666 less the umask
 	MPTCP   bool
+	Each    bool   // slot has a port of its own: Address is that of slot 0, the next is one higher
 	Where   string // it was asked for, for errors: "lastcall.toml:3", "--listen"
 }
 
@@ -46,6 +47,7 @@ type Program struct {
 	Listen    []string // names of Listeners, in the order they are passed
 	Balance   string   // Shared or Slots; "": Shared
 	ListenEnv []wire.Family
+	PortBase  int      // slot 0's own port, the next slot's is one higher; 0: they have none
 	DependsOn []string // names of Programs that must be ready first and end last
 
 	Ready        *gate.Spec // nil: ReadyBy tells

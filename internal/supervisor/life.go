@@ -24,6 +24,7 @@ type life struct {
 	env            wire.Env
 	sockets        map[string]int // which it was given of each listener; nil: none yet
 	held           []heldAction   // until its socket is empty
+	told           bool           // refuseAfter ago, by its stop signal, that it is to end
 	process        process        // nil: it could not be started
 	guarded        *guard.Life    // nil: the guard does not know of it
 	command        process        // its stop command; nil: none was started

@@ -23,10 +23,10 @@ const refuseAfter = 250 * time.Millisecond
 type listener struct {
 	*steer.Group
 	config  Listener
-	name    string         // the core's
-	slots   map[string]int // the sockets that are workers' own, by their names
-	leaving map[int]bool   // those that newcomers are steered away from; true: nobody is in them any more
-	closing bool           // as soon as no worker without a channel holds it
+	name    string           // the core's
+	slots   map[string]int   // the sockets that are workers' own, by their names
+	leaving map[int]*parting // those that newcomers are turned away from
+	closing bool             // as soon as no worker without a channel holds it
 	closed  bool
 }
 

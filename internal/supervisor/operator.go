@@ -95,6 +95,9 @@ func (s *Supervisor) command(token int, r control.Request, c Config) error {
 		return s.apply(token, c, false)
 	}
 	e, err := event(token, r)
+	if scale, ok := e.(pool.Scale); ok {
+		err = s.reserveFor(scale)
+	}
 	if err == nil {
 		s.step(e)
 	}

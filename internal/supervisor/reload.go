@@ -39,7 +39,7 @@ func (s *Supervisor) apply(token int, c Config, all bool) error {
 		p := &c.Programs[i]
 		switch before := programNamed(old.Programs, p.Name); {
 		case before == nil: // it is started
-		case s.fresh[p.Name] || all && len(p.Listen) > 0 || !reflect.DeepEqual(visible(before, names), visible(p, s.names)):
+		case s.fresh[p.Name] || all && p.serves() || !reflect.DeepEqual(visible(before, names), visible(p, s.names)):
 			roll, s.fresh[p.Name] = append(roll, p.Name), true
 		default:
 			s.adjust(p)
@@ -78,10 +78,13 @@ func (s *Supervisor) rebind(c Config) error {
 	names := maps.Clone(s.names)
 	var bound []string
 	for _, l := range c.Listeners {
-		if s.keeps(l) {
-			continue
+		var err error
+		if kept := s.kept(l); kept != nil {
+			err = s.reserve(kept, c.Programs)
+		} else if err = s.bindOne(l, c.Programs); err == nil {
+			bound = append(bound, s.names[l.Name])
 		}
-		if err := s.bindOne(l); err != nil {
+		if err != nil {
 			if s.closes(l) {
 				err = fmt.Errorf("%s is still being closed here; try again when its workers have gone: %w", l.Address, err)
 			}
@@ -90,9 +93,9 @@ func (s *Supervisor) rebind(c Config) error {
 				delete(s.listeners, name)
 			}
 			s.names = names
-			return fmt.Errorf("reload: %w", err)
+			s.steer() // what was reserved in vain goes
+			return fmt.Errorf("reload: %w", s.overlaps(err))
 		}
-		bound = append(bound, s.names[l.Name])
 	}
 	for name := range s.names {
 		if !wants(c, name) {
@@ -122,15 +125,18 @@ func (s *Supervisor) closes(c Listener) bool {
 	return false
 }
 
-// keeps tells whether a listener is what there is already.
-func (s *Supervisor) keeps(c Listener) bool {
+// kept returns what there is already of a listener, nil if it is not the same.
+func (s *Supervisor) kept(c Listener) *listener {
 	l := s.listeners[s.names[c.Name]]
 	if l == nil || l.closing || l.closed {
-		return false
+		return nil
 	}
 	was := l.config
 	was.Where = c.Where
-	return was == c
+	if was != c {
+		return nil
+	}
+	return l
 }
 
 // visible is what a worker sees of its program's settings. The others are the
@@ -141,7 +147,7 @@ func visible(p *Program, names map[string]string) any {
 		listen = append(listen, names[name])
 	}
 	return []any{
-		p.Command, p.Path, p.Env, p.Dir, p.User, listen, p.balance(), p.Watchdog, p.MaxRequests, p.MaxRequestsJitter,
+		p.Command, p.Path, p.Env, p.Dir, p.User, listen, p.balance(), p.PortBase, p.Watchdog, p.MaxRequests, p.MaxRequestsJitter,
 		p.ListenEnv, p.ReadyBy.FD,
 	}
 }

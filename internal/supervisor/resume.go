@@ -245,6 +245,9 @@ func (s *Supervisor) resumeLives() error {
 				l := s.lives[v.ID]
 				l.state = v.State
 				s.resumeAsking(l, v)
+				if !v.AtGate && (v.State == pool.LifeDraining || v.State == pool.LifeCutting) {
+					s.tell(l)
+				}
 				l.turn(v)
 			}
 		}

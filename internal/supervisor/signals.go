@@ -121,7 +121,7 @@ func (s *Supervisor) reopen() {
 func (s *Supervisor) serving() []*Program {
 	var out []*Program
 	for i := range s.config.Programs {
-		if p := &s.config.Programs[i]; len(p.Listen) > 0 {
+		if p := &s.config.Programs[i]; p.serves() {
 			out = append(out, p)
 		}
 	}

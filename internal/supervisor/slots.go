@@ -3,6 +3,7 @@ package supervisor
 import (
 	"cmp"
 	"context"
+	"errors"
 	"slices"
 	"time"
 
@@ -20,6 +21,9 @@ const (
 // socket returns which socket of a listener a life is given. That of a slot is
 // made for its first life, and is that of all who come after it in the slot.
 func (l *life) socket(ln *listener) (int, error) {
+	if ln.config.Each {
+		return ln.own(l.id)
+	}
 	open := ln.Numbers()
 	if l.program.balance() != Slots {
 		return open[0], nil
@@ -94,8 +98,8 @@ func (s *Supervisor) steerOne(ln *listener, snap *pool.Snapshot) {
 	for _, number := range leave {
 		s.leave(ln, number)
 	}
-	for number, quiet := range ln.leaving {
-		if quiet && !s.holds(ln, number) {
+	for number, p := range ln.leaving {
+		if p.quiet && s.unused(ln, number, snap) {
 			delete(ln.leaving, number)
 			s.warn(ln, ln.Remove(number))
 		}
@@ -103,7 +107,7 @@ func (s *Supervisor) steerOne(ln *listener, snap *pool.Snapshot) {
 }
 
 func (s *Supervisor) warn(ln *listener, err error) {
-	if err != nil {
+	if err != nil && !errors.Is(err, errors.ErrUnsupported) {
 		s.log.Warn("balance", "listener", ln.config.Name, "err", err)
 	}
 }
@@ -128,7 +132,7 @@ func (s *Supervisor) uses(ln *listener, snap *pool.Snapshot) (ready, kept []int)
 				}
 			}
 			comes := snap.Phase != pool.Stopping && slot.Slot < p.Wanted && (slot.State == "empty" || slot.State == "waiting")
-			if number, ok := ln.slots[worker(p.Name, slot.Slot)]; ok && !staffed && comes {
+			if number, ok := ln.slots[worker(p.Name, slot.Slot)]; ok && comes && (!staffed || ln.config.Each && s.current(ln)) {
 				kept = append(kept, number)
 			}
 		}
@@ -151,15 +155,23 @@ func (l *life) has(ln *listener, number int) bool {
 	return ok && given == number
 }
 
+// A parting is the way of a socket out of service.
+type parting struct{ quiet bool } // nobody is in it any more
+
 // leave takes a socket out of service: nobody comes to it any more, and those
 // who have are waited for aside, while its worker still accepts. Only then that
 // is asked to end.
 func (s *Supervisor) leave(ln *listener, number int) {
 	if ln.leaving == nil {
-		ln.leaving = make(map[int]bool)
+		ln.leaving = make(map[int]*parting)
 	}
-	ln.leaving[number] = false
-	s.log.Info("newcomers steered away", "listener", ln.config.Name, "socket", number)
+	now := &parting{}
+	ln.leaving[number] = now
+	if ln.config.Each {
+		s.log.Info("closing", "listener", ln.config.Name, "address", ln.Socket(number).Address().String())
+	} else {
+		s.log.Info("newcomers steered away", "listener", ln.config.Name, "socket", number)
+	}
 	for w, of := range ln.slots {
 		if of == number {
 			delete(ln.slots, w) // one that comes after all gets another
@@ -181,7 +193,9 @@ func (s *Supervisor) leave(ln *listener, number int) {
 		}
 		waitEmpty(empty, bound)
 		s.call(context.Background(), func() {
-			ln.leaving[number] = true
+			if now.quiet = true; ln.leaving[number] == nil && ln.Socket(number) != nil {
+				s.warn(ln, ln.Return(number)) // it was wanted again meanwhile
+			}
 			for _, l := range s.lives {
 				if !s.leaves(l) {
 					s.release(l)
@@ -195,7 +209,7 @@ func (s *Supervisor) leave(ln *listener, number int) {
 // leaves tells whether a socket of a life is still to be emptied by it.
 func (s *Supervisor) leaves(l *life) bool {
 	for name, number := range l.sockets {
-		if quiet, leaving := s.listeners[name].leaving[number]; leaving && !quiet {
+		if p := s.listeners[name].leaving[number]; p != nil && !p.quiet {
 			return true
 		}
 	}
@@ -256,8 +270,8 @@ func (s *Supervisor) release(l *life) {
 // would not know of.
 func (s *Supervisor) balancing() bool {
 	for _, ln := range s.listeners {
-		for _, quiet := range ln.leaving {
-			if !quiet && !ln.closed {
+		for _, p := range ln.leaving {
+			if !p.quiet && !ln.closed {
 				return true
 			}
 		}
@@ -274,9 +288,9 @@ func (ln *listener) adoptSockets(saved savedListener) (err error) {
 	for _, h := range saved.Sockets {
 		if h.Left {
 			if ln.leaving == nil {
-				ln.leaving = make(map[int]bool)
+				ln.leaving = make(map[int]*parting)
 			}
-			ln.leaving[h.Number] = true
+			ln.leaving[h.Number] = &parting{quiet: true}
 		}
 	}
 	ln.Group, err = steer.Adopt(saved.Sockets)

@@ -25,7 +25,8 @@ func (s *Supervisor) spawn(a pool.Spawn) {
 	l := s.newLife(id, v)
 	l.env = wire.Env{
 		Program: id.Program, Slot: id.Slot, Workers: a.Workers, Generation: a.Generation, Life: id.Life,
-		MaxRequests: jittered(v.MaxRequests, v.MaxRequestsJitter), Watchdog: v.Watchdog, DrainTimeout: v.DrainTimeout,
+		Port: v.port(id.Slot), MaxRequests: jittered(v.MaxRequests, v.MaxRequestsJitter),
+		Watchdog: v.Watchdog, DrainTimeout: v.DrainTimeout,
 	}
 	if err == nil {
 		err = s.startProcess(l)
@@ -68,14 +69,15 @@ func (s *Supervisor) startProcess(l *life) error {
 		if ln == nil || ln.closed {
 			return fmt.Errorf("start %s: listener %s is closed", l.id.Worker(), name)
 		}
-		a := ln.Address()
-		env.Listeners = append(env.Listeners, wire.Listener{Name: ln.config.Name, Network: a.Network, Address: a.Address})
 		number, err := l.socket(ln)
 		if err != nil {
 			return fmt.Errorf("start %s: %w", l.id.Worker(), err)
 		}
+		socket := ln.Socket(number)
+		a := socket.Address()
+		env.Listeners = append(env.Listeners, wire.Listener{Name: ln.config.Name, Network: a.Network, Address: a.Address})
 		l.sockets[name] = number
-		files = append(files, ln.Socket(number).FD())
+		files = append(files, socket.FD())
 	}
 	channel, end, err := s.system.channel()
 	switch {
@@ -154,6 +156,9 @@ func (l *life) variables() *strings.Replacer {
 	pairs := []string{
 		"{worker}", e.Worker(), "{program}", e.Program, "{slot}", strconv.Itoa(e.Slot),
 		"{workers}", strconv.Itoa(e.Workers), "{generation}", strconv.Itoa(e.Generation),
+	}
+	if e.Port > 0 {
+		pairs = append(pairs, "{port}", strconv.Itoa(e.Port))
 	}
 	for i, l := range e.Listeners {
 		pairs = append(pairs, "{fd:"+l.Name+"}", strconv.Itoa(wire.FirstFD+i))

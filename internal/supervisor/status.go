@@ -65,7 +65,7 @@ func (s *Supervisor) status(lists map[pool.ID]*listing, looks map[int][]*sock.Li
 			waiting = err == nil && !empty
 		}
 		st.Listeners = append(st.Listeners, control.Listener{
-			Name: l.config.Name, Address: l.Address().String(), State: v.State, Waiting: waiting, Sockets: len(l.Numbers()),
+			Name: l.config.Name, Address: l.shown(), State: v.State, Waiting: waiting, Sockets: len(l.Numbers()), Each: l.config.Each,
 		})
 	}
 	for _, p := range snap.Programs {
@@ -85,6 +85,9 @@ func (s *Supervisor) workers(program string, slot pool.SlotView, lists map[pool.
 			Worker: worker(program, slot.Slot), Slot: slot.Slot, State: slot.State, Reason: slot.Why,
 			Restarts: slot.Restarts, Accepting: "-", Inflight: -1,
 		}
+		if p := programNamed(s.config.Programs, program); p != nil {
+			w.Addresses = s.addresses(p, s.coreNames(p.Listen), slot.Slot)
+		}
 		if !slot.Retry.IsZero() {
 			w.Left = time.Until(slot.Retry).Seconds()
 		}
@@ -97,6 +100,7 @@ func (s *Supervisor) workers(program string, slot pool.SlotView, lists map[pool.
 			Worker: v.ID.Worker(), Slot: slot.Slot, Life: v.ID.Life, PID: l.pid(), Generation: v.Generation,
 			State: string(v.State), Reason: v.Why, Uptime: time.Since(v.Since).Seconds(), Restarts: slot.Restarts,
 			Inflight: -1, Accepting: s.accepting(l, v, looks), Status: l.status,
+			Addresses: s.addresses(l.program, l.program.Listen, slot.Slot),
 		}
 		if q := lists[v.ID]; q != nil {
 			w.Inflight = q.inflight.Critical + q.inflight.Expendable

@@ -353,6 +353,7 @@ func (s *Supervisor) corePrograms() []pool.Program {
 	for i, p := range s.config.Programs {
 		out[i] = pool.Program{
 			Name: p.Name, Workers: p.Workers, DependsOn: p.DependsOn, Listeners: s.coreNames(p.Listen),
+			Ports: p.PortBase > 0, MostWorkers: p.mostWorkers(),
 			Gated: len(p.Gates) > 0, StopCommand: len(p.StopCommand) > 0,
 			CloseSignal: p.CloseSignal != 0, StopSignal: int(p.StopSignal), StopSteps: p.coreSteps(),
 			ReadyTimeout: p.ReadyTimeout, ReadyBy: p.readiness(), DrainTimeout: p.DrainTimeout, DrainMax: p.DrainTimeoutMax, UnwindTimeout: p.unwind(), StopTimeout: p.StopTimeout,

@@ -22,6 +22,7 @@ const (
 	EnvWorkers       = "LASTCALL_WORKERS"
 	EnvGeneration    = "LASTCALL_GENERATION"
 	EnvLife          = "LASTCALL_LIFE"
+	EnvPort          = "LASTCALL_PORT"
 	EnvListeners     = "LASTCALL_LISTENERS"
 	EnvChannel       = "LASTCALL_CHANNEL"
 	EnvMaxRequests   = "LASTCALL_MAX_REQUESTS"
@@ -48,6 +49,7 @@ type Env struct {
 	Workers    int
 	Generation int
 	Life       int
+	Port       int // that is the slot's own; 0: none
 	Listeners  []Listener
 	Channel    int
 	Notify     string
@@ -76,6 +78,9 @@ func (e Env) Encode() []string {
 		EnvWorkers + "=" + strconv.Itoa(e.Workers),
 		EnvGeneration + "=" + strconv.Itoa(e.Generation),
 		EnvLife + "=" + strconv.Itoa(e.Life),
+	}
+	if e.Port > 0 {
+		out = append(out, EnvPort+"="+strconv.Itoa(e.Port))
 	}
 	names, listeners := make([]string, len(e.Listeners)), make([]string, len(e.Listeners))
 	for i, l := range e.Listeners {
@@ -129,7 +134,7 @@ func ParseEnv(lookup func(string) (string, bool)) (Env, error) {
 	for _, n := range []struct {
 		name string
 		to   *int
-	}{{EnvWorkers, &e.Workers}, {EnvGeneration, &e.Generation}, {EnvLife, &e.Life}, {EnvChannel, &e.Channel}, {EnvMaxRequests, &e.MaxRequests}} {
+	}{{EnvWorkers, &e.Workers}, {EnvGeneration, &e.Generation}, {EnvLife, &e.Life}, {EnvPort, &e.Port}, {EnvChannel, &e.Channel}, {EnvMaxRequests, &e.MaxRequests}} {
 		v, ok := lookup(n.name)
 		if !ok || v == "" {
 			continue

@@ -24,7 +24,7 @@ func TestEnvComesBack(t *testing.T) {
 	for _, e := range []Env{
 		{},
 		{Program: "web", Workers: 1},
-		{Program: "a.b", Slot: 3, Workers: 4, Generation: 7, Life: 19, Channel: 5, Notify: "/run/x/notify"},
+		{Program: "a.b", Slot: 3, Workers: 4, Generation: 7, Life: 19, Port: 8003, Channel: 5, Notify: "/run/x/notify"},
 		{Program: "web", Listeners: []Listener{{"web", "tcp", "[::]:8080"}, {"admin", "unix", "/run/a=b.sock"}, {"x", "unix", "@name"}}},
 	} {
 		env := e.Encode()
@@ -41,12 +41,12 @@ func TestEnvComesBack(t *testing.T) {
 // What programs in other languages are promised, word for word.
 func TestEnvIsSystemds(t *testing.T) {
 	e := Env{
-		Program: "web", Slot: 2, Workers: 4, Generation: 7, Life: 19, Channel: 5, Notify: "@n",
+		Program: "web", Slot: 2, Workers: 4, Generation: 7, Life: 19, Port: 8002, Channel: 5, Notify: "@n",
 		DrainTimeout: 25 * time.Second, Watchdog: 1500 * time.Millisecond,
 		Listeners: []Listener{{"web", "tcp", "127.0.0.1:8080"}, {"admin", "unix", "/run/a.sock"}},
 	}
 	want := []string{
-		"LASTCALL_WORKER=web.2", "LASTCALL_SLOT=2", "LASTCALL_WORKERS=4", "LASTCALL_GENERATION=7", "LASTCALL_LIFE=19",
+		"LASTCALL_WORKER=web.2", "LASTCALL_SLOT=2", "LASTCALL_WORKERS=4", "LASTCALL_GENERATION=7", "LASTCALL_LIFE=19", "LASTCALL_PORT=8002",
 		"LASTCALL_LISTENERS=web=tcp:127.0.0.1:8080;admin=unix:/run/a.sock",
 		"LISTEN_FDS=2", "LISTEN_FDNAMES=web:admin", "LASTCALL_CHANNEL=5", "NOTIFY_SOCKET=@n",
 		"WATCHDOG_USEC=1500000", "LASTCALL_DRAIN_USEC=25000000",

@@ -1,5 +1,5 @@
-// Package steer gives each worker a listening socket of its own at one address,
-// and has the kernel choose between them: by a classic BPF program on a group
+// Package steer gives each worker a listening socket of its own. At one address
+// it has the kernel choose between them: by a classic BPF program on a group
 // of SO_REUSEPORT sockets, which needs no privilege and is put in the place of
 // the one before whenever somebody becomes ready or ceases to be.
 //
@@ -17,9 +17,11 @@ import (
 	"github.com/lastcall/lastcall/internal/sock"
 )
 
-// A Group is the sockets that one owner has at one address: most often one,
-// and then nothing here differs from a sock.Listener. Sockets have numbers that
-// stay, the first is 0. Its methods may be called from any goroutine.
+// A Group is the sockets that one owner has under one name: most often one,
+// and then nothing here differs from a sock.Listener. More are either at one
+// address (Join), and steered, or at one each (Add), and then the client has
+// chosen. Sockets have numbers that stay, the first is 0. Its methods may be
+// called from any goroutine.
 type Group struct {
 	address sock.Address
 
@@ -28,7 +30,7 @@ type Group struct {
 	next    int       // number of the next
 	to      []int     // numbers of those that newcomers go to
 	program []int     // the same as indexes, as the kernel has it; nil: it has no program
-	joined  bool      // there was more than one: the kernel knows a group
+	joined  bool      // there was more than one at the address: the kernel knows a group
 }
 
 type member struct {
@@ -42,7 +44,8 @@ func New(l *sock.Listener) *Group {
 	return &Group{address: l.Address(), members: []*member{{Listener: l}}, next: 1, to: []int{0}}
 }
 
-// Address returns the address with its port resolved; it stays after Close.
+// Address returns the address of the first socket with its port resolved; it
+// stays after Close.
 func (g *Group) Address() sock.Address { return g.address }
 
 // Numbers returns the sockets, the oldest first, but for those that Leave was
@@ -92,6 +95,17 @@ func (g *Group) Join() (int, error) {
 	g.next++
 	g.members, g.joined = append(g.members, m), true
 	return m.number, g.attach(g.indexes(nil))
+}
+
+// Add takes in a socket at another address, which is the group's own from here
+// on, and returns its number.
+func (g *Group) Add(l *sock.Listener) int {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	m := &member{Listener: l, number: g.next}
+	g.next++
+	g.members = append(g.members, m)
+	return m.number
 }
 
 // Steer has newcomers go to the sockets of these numbers, equally often. Who is
@@ -145,6 +159,18 @@ func (g *Group) Leave(number int) error {
 	}
 	g.members[i].left = true
 	return g.attach(g.indexes(nil))
+}
+
+// Return takes back a Leave, and a QuiesceOne of that socket.
+func (g *Group) Return(number int) error {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	i := g.index(number)
+	if i < 0 {
+		return fmt.Errorf("return to %s: socket %d is closed", g.address, number)
+	}
+	g.members[i].left = false
+	return errors.Join(g.members[i].Unquiesce(), g.attach(g.indexes(nil)))
 }
 
 // Remove closes a socket after Leave, for all who still hold it; whoever is in
@@ -203,6 +229,10 @@ func (g *Group) Empty() (bool, error) {
 		if !empty || err != nil {
 			break
 		}
+		if !g.joined { // the port is its own too
+			empty, err = m.Empty()
+			continue
+		}
 		n, e := m.Queued()
 		empty, err = n == 0, e
 	}
@@ -233,7 +263,8 @@ func Adopt(sockets []Handover) (*Group, error) {
 	if len(sockets) == 0 {
 		return nil, errors.New("adopt listener: it has no socket")
 	}
-	g := &Group{address: sockets[0].Socket.Address, joined: len(sockets) > 1}
+	at := sockets[0].Socket.Address
+	g := &Group{address: at, joined: len(sockets) > 1 && sockets[1].Socket.Address == at}
 	for _, h := range sockets {
 		l, err := sock.Adopt(h.Socket)
 		if err != nil {
