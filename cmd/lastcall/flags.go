@@ -21,6 +21,7 @@ import (
 type flags struct {
 	config.Flags
 	logFormat string
+	readyFD   int
 	verb      *cobra.Command
 }
 
@@ -36,6 +37,7 @@ func (f *flags) define(verb *cobra.Command) {
 	set.StringVar(&f.StopSignal, "stop-signal", "", "`signal` that asks a worker to stop (default TERM)")
 	set.StringVar(&f.PIDFile, "pidfile", "", "`file` to write the pid of the supervisor to")
 	set.StringVar(&f.Log, "log", "", "`file` for the log and what the workers write (default: stderr and stdout)")
+	set.IntVar(&f.readyFD, "ready-fd", -1, "`descriptor` to write a line to when all is up, as of s6's notification-fd")
 	set.StringVar(&f.logFormat, "log-format", "text", "`text` or json")
 }
 
@@ -45,6 +47,9 @@ func (f *flags) define(verb *cobra.Command) {
 func (f *flags) load(socket string, command []string) (supervisor.Config, error) {
 	if f.logFormat != "text" && f.logFormat != "json" {
 		return supervisor.Config{}, usage(f.verb, fmt.Errorf("--log-format is %q, and can be text or json", f.logFormat))
+	}
+	if f.readyFD < 3 && f.verb.Flags().Changed("ready-fd") {
+		return supervisor.Config{}, usage(f.verb, fmt.Errorf("--ready-fd is %d, and descriptors below 3 are stdin, stdout and stderr", f.readyFD))
 	}
 	given := f.Flags
 	given.WorkersSet = f.verb.Flags().Changed("workers")

@@ -2,6 +2,7 @@ package main
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"os"
 
@@ -10,6 +11,7 @@ import (
 
 	"github.com/lastcall/lastcall/internal/config"
 	"github.com/lastcall/lastcall/internal/control"
+	"github.com/lastcall/lastcall/internal/parent"
 	"github.com/lastcall/lastcall/internal/supervisor"
 )
 
@@ -73,6 +75,11 @@ func (c *cli) afresh(f *flags, command []string) (*supervisor.Supervisor, error)
 		return nil, err
 	}
 	options, err := c.options(f, conf)
+	if err == nil && f.readyFD >= 0 {
+		if err = options.Parent.SetLine(f.readyFD); err != nil {
+			err = usage(f.verb, fmt.Errorf("--ready-fd: %w", err))
+		}
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -84,7 +91,11 @@ func (c *cli) afresh(f *flags, command []string) (*supervisor.Supervisor, error)
 
 // options are all but the configuration that a supervisor needs.
 func (c *cli) options(f *flags, conf supervisor.Config) (supervisor.Options, error) {
-	o := supervisor.Options{Kinds: kinds(), Version: version(), Upgrade: acceptState()}
+	above, err := parent.Open()
+	if err != nil {
+		return supervisor.Options{}, err
+	}
+	o := supervisor.Options{Kinds: kinds(), Version: version(), Upgrade: acceptState(), Parent: above}
 	if f.verb.ArgsLenAtDash() < 0 {
 		o.Load = func() (supervisor.Config, error) { return f.load(c.socket, nil) }
 	}

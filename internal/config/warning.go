@@ -56,6 +56,7 @@ func warnings(c supervisor.Config, h host) []string {
 		}
 	}
 	if budget, chain := longestStop(c.Programs); h.name != "" && budget >= h.gives {
+		chain := chain.String()
 		seconds := int((budget + 5*time.Second).Seconds())
 		out = append(out, fmt.Sprintf(
 			"a stop may take %v (%s), and %s kills after %v unless told otherwise; set %s, or a shorter drain_timeout",
@@ -67,14 +68,14 @@ func warnings(c supervisor.Config, h host) []string {
 // longestStop returns how long a stop takes at the most, and which programs
 // one after the other take it: a helper is not asked to stop before its users
 // have ended.
-func longestStop(programs []supervisor.Program) (time.Duration, string) {
+func longestStop(programs []supervisor.Program) (time.Duration, chain) {
 	byName := map[string]supervisor.Program{}
 	for _, p := range programs {
 		byName[p.Name] = p
 	}
 	type stop struct {
 		takes time.Duration
-		chain []string
+		chain chain
 	}
 	done := map[string]stop{}
 	var visit func(name string) stop
@@ -83,7 +84,7 @@ func longestStop(programs []supervisor.Program) (time.Duration, string) {
 			return s
 		}
 		p := byName[name]
-		takes := p.LameDuck + max(p.DrainTimeout, p.DrainTimeoutMax)
+		takes := p.LameDuck + longestDrain(p)
 		if len(p.StopCommand) > 0 || p.CloseSignal != 0 {
 			takes += p.StopTimeout
 		}
@@ -93,7 +94,7 @@ func longestStop(programs []supervisor.Program) (time.Duration, string) {
 				after = s
 			}
 		}
-		s := stop{takes + after.takes, slices.Concat([]string{fmt.Sprintf("%s %v", name, takes)}, after.chain)}
+		s := stop{takes + after.takes, slices.Concat(chain{{p, takes}}, after.chain)}
 		done[name] = s
 		return s
 	}
@@ -103,5 +104,21 @@ func longestStop(programs []supervisor.Program) (time.Duration, string) {
 			longest = s
 		}
 	}
-	return longest.takes, strings.Join(longest.chain, ", then ")
+	return longest.takes, longest.chain
+}
+
+// A chain is programs that stop one after the other, and how long each may take.
+type chain []link
+
+type link struct {
+	program supervisor.Program
+	takes   time.Duration
+}
+
+func (c chain) String() string {
+	out := make([]string, len(c))
+	for i, l := range c {
+		out[i] = fmt.Sprintf("%s %v", l.program.Name, l.takes)
+	}
+	return strings.Join(out, ", then ")
 }

@@ -115,6 +115,17 @@ func (p *Pool) Waiting() bool {
 	return false
 }
 
+// Reloading tells whether a restart or a reload is under way that nobody waits
+// for an answer to.
+func (p *Pool) Reloading() bool {
+	for _, c := range p.commands {
+		if c.token == 0 && (c.kind == cmdRoll || c.kind == cmdReload) {
+			return true
+		}
+	}
+	return false
+}
+
 // Save returns the state. It shares nothing with the pool that the pool would
 // still change. It fails while an operator waits, and once the pool is
 // stopping.

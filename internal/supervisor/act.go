@@ -74,6 +74,7 @@ func (s *Supervisor) act(a pool.Action) {
 func (s *Supervisor) reply(a pool.Reply) {
 	if a.Token == 0 {
 		s.log.Warn("not done", "reason", a.Verdict.Text)
+		s.judged(a.Verdict.Text)
 		return
 	}
 	r := s.replies[a.Token]
@@ -161,6 +162,7 @@ func (s *Supervisor) record(a pool.Action) {
 		s.trimSoon()
 	case pool.Rolled:
 		s.log.Info("rolled", "program", a.Program, "verdict", a.Verdict.Outcome, "reason", a.Verdict.Text)
+		s.rolled(a)
 		s.settle(a.Program, a.Generation)
 		s.forget(a.Program)
 		s.trimSoon()

@@ -12,16 +12,6 @@ import (
 	"github.com/lastcall/lastcall/internal/sock/steer"
 )
 
-// bind opens the listening sockets, all or none.
-func (s *Supervisor) bind() error {
-	for _, c := range s.config.Listeners {
-		if err := s.bindOne(c, s.config.Programs); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
 // bindOne opens a listening socket, or one for each slot of those programs that
 // have it, and makes it the one of its name.
 func (s *Supervisor) bindOne(c Listener, programs []Program) error {
@@ -30,20 +20,25 @@ func (s *Supervisor) bindOne(c Listener, programs []Program) error {
 	if err != nil {
 		return &bindError{c, err}
 	}
-	name := c.Name
-	for n := 2; s.listeners[name] != nil; n++ { // no name of the configuration has a dot
-		name = fmt.Sprintf("%s.%d", c.Name, n)
-	}
-	ln := &listener{Group: steer.New(l), config: c, name: name}
+	ln := &listener{Group: steer.New(l), config: c}
 	if err := s.reserve(ln, programs); err != nil {
 		_ = ln.Close() // nobody has it yet
 		return err
 	}
-	s.listeners[name], s.names[c.Name] = ln, name
-	for _, number := range ln.Numbers() {
-		s.log.Info("listening", "name", c.Name, "address", ln.Socket(number).Address().String())
-	}
+	s.add(ln)
 	return nil
+}
+
+// add makes a listener the one of its name.
+func (s *Supervisor) add(ln *listener) {
+	ln.name = ln.config.Name
+	for n := 2; s.listeners[ln.name] != nil; n++ { // no name of the configuration has a dot
+		ln.name = fmt.Sprintf("%s.%d", ln.config.Name, n)
+	}
+	s.listeners[ln.name], s.names[ln.config.Name] = ln, ln.name
+	for _, number := range ln.Numbers() {
+		s.log.Info("listening", "name", ln.config.Name, "address", ln.Socket(number).Address().String())
+	}
 }
 
 // A bindError says which listener could not be bound, where it was asked for,

@@ -38,16 +38,25 @@ type handover struct {
 	Lives     []savedLife
 	Tickets   ticketKeys
 	Signals   []syscall.Signal // that came and were not taken any more
+	Told      savedTold
 }
 
 // handoverFormat is the format that this build writes and reads.
 const handoverFormat = 1
+
+// savedTold is what of a reload the parent has yet to hear the end of.
+type savedTold struct {
+	Hangup  bool
+	Verdict string
+	Line    int // the descriptor for it; 0, as builds before have it, or -1: none
+}
 
 type savedListener struct {
 	Name    string
 	Sockets []steer.Handover
 	Slots   map[string]int
 	Config  Listener
+	Kept    keeper
 	Closing bool
 	Closed  bool
 }

@@ -26,14 +26,19 @@ type listener struct {
 	name    string           // the core's
 	slots   map[string]int   // the sockets that are workers' own, by their names
 	leaving map[int]*parting // those that newcomers are turned away from
+	kept    keeper           // who goes on listening on it
 	closing bool             // as soon as no worker without a channel holds it
 	closed  bool
 }
 
 // quiesce makes the kernel take no new connection, and tells the core when the
 // workers have accepted those it had taken. It does so aside, because both wait
-// for the kernel.
+// for the kernel. What somebody keeps stays as it is: nobody in its queue is lost.
 func (s *Supervisor) quiesce(l *listener) {
+	if l.kept != nobody {
+		s.queue = append(s.queue, pool.Quiesced{Listener: l.name})
+		return
+	}
 	go func() {
 		if err := l.Quiesce(); err != nil && !errors.Is(err, net.ErrClosed) {
 			s.log.Info("cannot quiesce, accepting until empty", "listener", l.config.Name, "err", err)
@@ -68,7 +73,7 @@ func (s *Supervisor) closeListener(l *listener) {
 	}
 	l.closing = true
 	s.rename(l)
-	if !s.foreign(l.name) {
+	if l.kept != nobody || !s.foreign(l.name) {
 		s.letGo(l)
 		return
 	}
@@ -100,7 +105,7 @@ func (s *Supervisor) letGo(l *listener) {
 	if l.closed {
 		return
 	}
-	if s.foreign(l.name) {
+	if l.kept == nobody && s.foreign(l.name) {
 		switch err := l.Refuse(); {
 		case errors.Is(err, sock.ErrNotEmpty):
 			s.letGoLater(l) // to refuse now would reset who is in it
@@ -109,11 +114,19 @@ func (s *Supervisor) letGo(l *listener) {
 			s.log.Warn("cannot refuse newcomers", "listener", l.config.Name, "err", err)
 		}
 	}
-	l.closed = true
-	if err := l.Close(); err != nil {
+	if err := l.close(); err != nil {
 		s.log.Warn("close listener", "listener", l.config.Name, "err", err)
 	}
 	s.log.Info("closed", "listener", l.config.Name)
+}
+
+// close closes our copy. What somebody keeps goes on listening, at its path too.
+func (l *listener) close() error {
+	l.closed = true
+	if l.kept != nobody {
+		l.LeavePath()
+	}
+	return l.Close()
 }
 
 // letGoUnheld closes the listeners that were left open only for workers that
@@ -145,8 +158,7 @@ func (s *Supervisor) foreign(name string) bool {
 func (s *Supervisor) closeListeners() {
 	for _, l := range s.listeners {
 		if !l.closed {
-			l.closed = true
-			_ = l.Close() // nothing runs any more that could be told
+			_ = l.close() // nothing runs any more that could be told
 		}
 	}
 }

@@ -98,6 +98,9 @@ func (s *Supervisor) command(token int, r control.Request, c Config) error {
 	if scale, ok := e.(pool.Scale); ok {
 		err = s.reserveFor(scale)
 	}
+	if r.Verb == "stop" && r.Target == "" {
+		s.unstoreAll()
+	}
 	if err == nil {
 		s.step(e)
 	}

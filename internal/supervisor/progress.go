@@ -65,7 +65,9 @@ func (s *Supervisor) talkDue() {
 	go func() {
 		ctx, cancel := context.WithTimeout(context.Background(), listTimeout)
 		defer cancel()
-		for _, p := range s.progress(ctx) {
+		list := s.progress(ctx)
+		s.call(ctx, func() { s.told.waits = waiting(list) })
+		for _, p := range list {
 			s.log.Info("waiting", "worker", p.Worker, "state", p.State, "for", p.Waiting, "operations", p.Count, "left", p.Left.Round(100*time.Millisecond))
 		}
 	}()

@@ -1,6 +1,7 @@
 package supervisor
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -26,7 +27,7 @@ func (s *Supervisor) load() (Config, error) {
 // Programs of which workers have to see something else are rolled, with all
 // also every other that has listeners.
 func (s *Supervisor) apply(token int, c Config, all bool) error {
-	if err := s.unchangeable(c); err != nil {
+	if err := cmp.Or(s.unchangeable(c), s.refuseSlots(c)); err != nil {
 		return err
 	}
 	old, names := s.config, maps.Clone(s.names)
@@ -211,11 +212,13 @@ func (s *Supervisor) guardBy(v *version) {
 // reloadAndRoll is what HUP asks for. Nobody waits for an answer, so it is in
 // the log.
 func (s *Supervisor) reloadAndRoll() {
+	s.told.loads++
 	go func() {
 		s.loading <- struct{}{} // of two, the later reading is applied last
 		defer func() { <-s.loading }()
 		c, err := s.load()
 		s.call(context.Background(), func() {
+			s.told.loads--
 			if err == nil && s.core.Phase() == pool.Stopping {
 				err = errors.New("reload: stopping")
 			}
@@ -224,6 +227,7 @@ func (s *Supervisor) reloadAndRoll() {
 			}
 			if err != nil {
 				s.log.Error("nothing is changed", "err", err)
+				s.judged("nothing is changed: " + err.Error())
 			}
 		})
 	}()

@@ -37,7 +37,12 @@ func Resume(r io.Reader, o Options) (*Supervisor, error) {
 	if err != nil {
 		return nil, err
 	}
-	// First of all, so that none reaches a child.
+	if h.Told.Line > 0 && o.Parent != nil {
+		if err := o.Parent.SetLine(h.Told.Line); err != nil {
+			return nil, fmt.Errorf("resume: %w", err)
+		}
+	}
+	// Before anything is started, so that none reaches a child.
 	for _, fd := range h.descriptors() {
 		if err := closeOnExec(fd, true); err != nil {
 			return nil, fmt.Errorf("resume: descriptor %d: %w", fd, err)
@@ -50,6 +55,7 @@ func Resume(r io.Reader, o Options) (*Supervisor, error) {
 	s.inherited, s.core, s.began = h, core, h.Began
 	s.terminal, s.names, s.upgrades, s.pending = h.Terminal, h.Names, h.Upgrades, h.Signals
 	s.tickets = h.Tickets
+	s.told.hangup, s.told.verdict = h.Told.Hangup, h.Told.Verdict
 	if h.Fresh != nil {
 		s.fresh = h.Fresh
 	}
@@ -75,6 +81,7 @@ func (s *Supervisor) save() (*handover, error) {
 	h := &handover{
 		Format: handoverFormat, Version: s.options.Version, Upgrades: s.upgrades + 1, Core: core, Config: s.config,
 		Began: s.began, Terminal: s.terminal, Names: s.names, Fresh: s.fresh, Tickets: s.tickets, Control: -1, Guard: s.retired, Signals: s.pending,
+		Told: savedTold{Hangup: s.told.hangup, Verdict: s.told.verdict, Line: s.options.Parent.Line()},
 	}
 	if s.control != nil {
 		h.Control = descriptor(s.control.Conn())
@@ -83,7 +90,7 @@ func (s *Supervisor) save() (*handover, error) {
 		h.Spared = s.system.spared()
 	}
 	for name, l := range s.listeners {
-		saved := savedListener{Name: name, Config: l.config, Closing: l.closing, Closed: l.closed}
+		saved := savedListener{Name: name, Config: l.config, Kept: l.kept, Closing: l.closing, Closed: l.closed}
 		if !l.closed {
 			saved.Sockets, saved.Slots = l.HandOver(), l.slots
 		}
@@ -141,6 +148,9 @@ func (s *Supervisor) saveLife(l *life) savedLife {
 // descriptors are those that the state speaks of.
 func (h *handover) descriptors() []int {
 	all := []int{h.Control, h.Guard.Pidfd, h.Guard.Link}
+	if h.Told.Line > 0 {
+		all = append(all, h.Told.Line)
+	}
 	for _, l := range h.Listeners {
 		for _, socket := range l.Sockets {
 			all = append(all, socket.Socket.FD)
@@ -192,7 +202,7 @@ func closeOnExec(fd int, on bool) error {
 func (s *Supervisor) takeOver() error {
 	h := s.inherited
 	for _, saved := range h.Listeners {
-		l := &listener{config: saved.Config, name: saved.Name, closing: saved.Closing, closed: saved.Closed}
+		l := &listener{config: saved.Config, name: saved.Name, kept: saved.Kept, closing: saved.Closing, closed: saved.Closed}
 		if err := l.adoptSockets(saved); err != nil {
 			return fmt.Errorf("resume: %w", err)
 		}

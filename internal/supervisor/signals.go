@@ -94,10 +94,14 @@ func (s *Supervisor) hangup(stopping bool) {
 	case stopping:
 		s.log.Warn("nothing to restart: it is stopping")
 	case s.options.Load != nil:
+		s.hungUp()
 		s.reloadAndRoll()
 	case len(s.serving()) == 0:
+		s.hungUp()
+		s.judged("nothing to restart: no program has listeners")
 		s.log.Warn("nothing to restart: no program has listeners")
 	default:
+		s.hungUp()
 		s.step(pool.Restart{Slot: -1})
 	}
 }

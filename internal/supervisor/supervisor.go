@@ -15,6 +15,7 @@ import (
 	"github.com/lastcall/lastcall/internal/control"
 	"github.com/lastcall/lastcall/internal/gate"
 	"github.com/lastcall/lastcall/internal/guard"
+	"github.com/lastcall/lastcall/internal/parent"
 	"github.com/lastcall/lastcall/internal/pool"
 )
 
@@ -37,6 +38,10 @@ type Options struct {
 	// called from goroutines of their own.
 	Load   func() (Config, error)
 	Reopen func() error
+
+	// Parent is told how things are, and may pass listening sockets; nil:
+	// nobody is.
+	Parent *parent.Parent
 
 	// LeaveSignals leaves TERM, INT, QUIT and HUP to the rest of the process.
 	LeaveSignals bool
@@ -87,6 +92,7 @@ type Supervisor struct {
 	tickets   ticketKeys
 	replies   map[int]reply
 	token     int
+	told      told            // to the parent
 	talk      time.Time       // when to log what a drain waits for; zero: nothing drains
 	terminal  bool            // there was one at the start, and its end is the user's
 	ints      int             // how many SIGINT came
@@ -202,6 +208,10 @@ func (s *Supervisor) Abandon() { close(s.done) }
 
 // run binds, or takes over, and feeds the core until it has finished.
 func (s *Supervisor) run() Report {
+	if p := s.options.Parent; p != nil {
+		p.Failed = func(err error) { s.log.Warn("parent", "err", err) }
+		defer p.Close()
+	}
 	open := s.bind
 	if s.inherited != nil {
 		open = s.takeOver
@@ -272,6 +282,7 @@ func (s *Supervisor) loop() {
 	timer := time.NewTimer(time.Hour)
 	defer timer.Stop()
 	for s.report == nil {
+		s.tellParent()
 		s.setTimer(timer)
 		select {
 		case e := <-s.events:
@@ -289,6 +300,7 @@ func (s *Supervisor) loop() {
 		}
 		s.settleUpgrade()
 	}
+	s.tellParent()
 }
 
 // setTimer arms the one timer there is.
@@ -298,6 +310,9 @@ func (s *Supervisor) setTimer(timer *time.Timer) {
 		at, ok = s.talk, true
 	}
 	if next := s.tickets.Next; !next.IsZero() && (!ok || next.Before(at)) {
+		at, ok = next, true
+	}
+	if next, due := s.told.due(); due && (!ok || next.Before(at)) {
 		at, ok = next, true
 	}
 	if !ok {

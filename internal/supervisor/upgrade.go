@@ -327,6 +327,7 @@ func (s *Supervisor) writeState(file *os.File) error {
 // itself, since all its threads then block what they do not catch. In the first
 // of a row some are open, and it is lost: some microseconds.
 func (s *Supervisor) exec(file *os.File) error {
+	s.options.Parent.Flush()
 	h, err := s.save()
 	if err != nil {
 		return err
@@ -346,6 +347,7 @@ func (s *Supervisor) exec(file *os.File) error {
 		}
 	}
 	env := append(without(os.Environ(), StateVariable), fmt.Sprintf("%s=%d", StateVariable, raw(file)))
+	env = append(env, s.options.Parent.Environment()...)
 	defer s.catchSignals()
 	if !s.options.LeaveSignals {
 		// From here on these end the process, and the guard finishes the

@@ -203,6 +203,11 @@ func (g *Group) Quiesce() error { return g.each((*sock.Listener).Quiesce) }
 // left as they are, and the error is sock.ErrNotEmpty.
 func (g *Group) Refuse() error { return g.each((*sock.Listener).Refuse) }
 
+// LeavePath is sock.Listener.LeavePath, of all sockets.
+func (g *Group) LeavePath() {
+	_ = g.each(func(l *sock.Listener) error { l.LeavePath(); return nil })
+}
+
 // Close is sock.Listener.Close, of all sockets.
 func (g *Group) Close() error { return g.each((*sock.Listener).Close) }
 
