@@ -24,7 +24,7 @@ demo: build ## the siege demo: load, two rolling restarts, a stop; needs nothing
 	bin/siege demo
 
 .PHONY: test
-test: setup lint cross race node ## everything that must hold: lint, cross-compile, all tests with the race detector
+test: setup lint cross race node python ## everything that must hold: lint, cross-compile, all tests with the race detector
 
 .PHONY: lint
 lint: ## gofmt, go vet and the house rules
@@ -48,7 +48,7 @@ race: ## all tests, with the race detector
 	@# Thousands of short processes, which the detector makes three times as slow:
 	@# what they run is under it in the packages above. `make racecommand` has both.
 	@go test -timeout 4m ./cmd/lastcall
-	@if [ -f examples/go.mod ]; then echo '== go test -race (examples)'; cd examples && go test -race -timeout 4m ./...; fi
+	@if [ -f examples/go.mod ]; then echo '== go test -race (examples)'; cd examples && go test -race -timeout 8m ./...; fi
 	@# A stop around the fork, at all its moments: the detector leaves time for few.
 	@if [ -f examples/go.mod ]; then cd examples && go test -timeout 4m -run '^TestS9' ./siege; fi
 
@@ -56,6 +56,11 @@ race: ## all tests, with the race detector
 node: ## the tests of the client for Node
 	@echo '== node --test (clients/node)'
 	@cd clients/node && node --test
+
+.PHONY: python
+python: ## the tests of the client for Python
+	@echo '== unittest (clients/python)'
+	@cd clients/python && PYTHONDONTWRITEBYTECODE=1 /usr/bin/python3 -m unittest -q
 
 # How long make sim plays, and how long make fuzz tries each target.
 SIMTIME ?= 10m

@@ -111,7 +111,7 @@ func (s *stage) checkLog(cut string) {
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	for _, bad := range []string{"DATA RACE", "panic", "level=ERROR"} {
+	for _, bad := range []string{"DATA RACE", "panic", "level=ERROR", "Traceback"} {
 		if bytes.Contains(text, []byte(bad)) {
 			s.t.Errorf("the log has %q", bad)
 		}

@@ -50,10 +50,15 @@ func (s *stage) everyWorkerBusy() map[string][]posted {
 // one's jobs are finished, and the lock of the dead does not hold it.
 func TestS4WorkerKilledWhileDraining(t *testing.T) {
 	t.Parallel()
-	for _, way := range []string{wayClass, wayGate} {
+	eachProgram(t, workerKilledWhileDraining)
+}
+
+func workerKilledWhileDraining(t *testing.T, in program) {
+	t.Parallel()
+	for _, way := range in.ways() {
 		t.Run(way, func(t *testing.T) {
 			t.Parallel()
-			s := enter(t, setup{way: way, drain: "60s"})
+			s := enter(t, setup{in: in, way: way, drain: "60s"})
 			busy := s.everyWorkerBusy()
 			s.signal(syscall.SIGTERM)
 			s.awaitLog(entry{Msg: "draining", Worker: "web.0"})
@@ -72,7 +77,11 @@ func TestS4WorkerKilledWhileDraining(t *testing.T) {
 			for _, j := range busy["web.1"] {
 				s.done(j.name, j.answer)
 			}
-			s.ends(6, "")
+			cut := ""
+			if in.python {
+				cut = "lock " // it has told what it does before, so that what died with it is named
+			}
+			s.ends(6, cut)
 			if n := s.starts("web.0"); n != 1 {
 				t.Errorf("web.0 was started %d times", n)
 			}
@@ -96,9 +105,14 @@ func (s *stage) starts(name string) int {
 // during the stop the gate cannot be asked: the limit is a limit.
 func TestS10RedisKilled(t *testing.T) {
 	t.Parallel()
+	eachProgram(t, redisKilled)
+}
+
+func redisKilled(t *testing.T, in program) {
+	t.Parallel()
 	t.Run("before", func(t *testing.T) {
 		t.Parallel()
-		s := enter(t, setup{drain: "60s"})
+		s := enter(t, setup{in: in, drain: "60s"})
 		old := s.workers("redis")[0]
 		s.killed(old)
 		s.awaitLog(entry{Msg: "gone", Worker: "redis.0", Reason: "was killed by signal 9"})
@@ -117,7 +131,7 @@ func TestS10RedisKilled(t *testing.T) {
 	})
 	t.Run("during", func(t *testing.T) {
 		t.Parallel()
-		s := enter(t, setup{})
+		s := enter(t, setup{in: in})
 		if err := s.db().ZAdd(t.Context(), "locks:web.1", redis.Z{Member: "s"}).Err(); err != nil {
 			t.Fatal(err)
 		}
@@ -144,7 +158,12 @@ func TestS10RedisKilled(t *testing.T) {
 // When that has too, redis is stopped and the exit code says so.
 func TestS13RestartsSpent(t *testing.T) {
 	t.Parallel()
-	s := enter(t, setup{keys: "max_restarts = 2"})
+	eachProgram(t, restartsSpent)
+}
+
+func restartsSpent(t *testing.T, in program) {
+	t.Parallel()
+	s := enter(t, setup{in: in, keys: "max_restarts = 2"})
 	s.spend(0)
 	if w := s.workers("web"); w[0].State != "failed" || w[1].State != "ready" || w[1].Restarts != 0 {
 		t.Errorf("with the restarts of one slot spent: %+v", w)

@@ -31,6 +31,7 @@ const endLimit = 20 * time.Second
 // from outside, as an operator and a client see it.
 type stage struct {
 	t      *testing.T
+	in     program
 	dir    string // what it runs in
 	addr   string // of the workers
 	redis  string // its port; "": there is none
@@ -44,6 +45,7 @@ type stage struct {
 // A setup says what a scenario has that is not as in lastcall.toml with two
 // workers and a drain timeout of 3 s.
 type setup struct {
+	in    program
 	addr  string // "": any that is free
 	way   string // "": by class
 	drain string // "": 3s
@@ -62,9 +64,9 @@ func enter(t *testing.T, c setup) *stage {
 // open does not wait.
 func open(t *testing.T, c setup) *stage {
 	t.Helper()
-	s := &stage{t: t, dir: t.TempDir(), addr: cmp.Or(c.addr, freeAddr(t)), ended: make(chan struct{})}
+	s := &stage{t: t, in: c.in, dir: t.TempDir(), addr: cmp.Or(c.addr, freeAddr(t)), ended: make(chan struct{})}
 	_, s.redis, _ = strings.Cut(freeAddr(t), ":")
-	text := configuration
+	text := c.in.configure(t, c)
 	for _, r := range [][2]string{
 		{"127.0.0.1:8080", s.addr},
 		{"4740", s.redis},
@@ -209,16 +211,16 @@ func (s *stage) verb(verb ...string) string {
 	return string(out)
 }
 
-// awaitWork waits until operations are in progress: "POST /stuck/{name}". The
-// state is one of lastcall inflight, "" for any.
+// awaitWork waits until operations are in progress that begin so: "POST /stuck/".
+// The state is one of lastcall inflight, "" for any, or for who does not tell.
 func (s *stage) awaitWork(route, state string, want int) {
 	s.t.Helper()
-	eventually(s.t, fmt.Sprintf("%d of %s are in progress", want, route), func() bool {
+	eventually(s.t, fmt.Sprintf("%d of %s... are in progress", want, route), func() bool {
 		var list []struct{ Name, Route, State string }
 		s.ask(&list, "inflight", "--json")
 		n := 0
 		for _, op := range list {
-			if op.Name+" "+op.Route == route && (state == "" || op.State == state) {
+			if strings.HasPrefix(op.Name+" "+op.Route, route) && (state == "" || op.State == "" || op.State == state) {
 				n++
 			}
 		}

@@ -14,7 +14,11 @@ import (
 // Rolling restarts under clients that open a connection for each request: not
 // one request is lost, and no worker is the old one.
 func TestRollsUnderOneRequestPerConnection(t *testing.T) {
-	s := enter(t, setup{drain: "30s"})
+	eachProgram(t, rollsUnderOneRequestPerConnection)
+}
+
+func rollsUnderOneRequestPerConnection(t *testing.T, in program) {
+	s := enter(t, setup{in: in, drain: "30s"})
 	ctx, stop := context.WithCancel(t.Context())
 	defer stop()
 	loaded := make(chan load.Result, 1)

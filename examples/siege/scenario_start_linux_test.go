@@ -25,8 +25,11 @@ func TestS9TermAroundTheFork(t *testing.T) {
 			t.Parallel()
 			for i := range moments / 2 {
 				name, moment := "hello", termAfterSpawn
-				if i%4 == half {
-					name, moment = "siege", termAfterRedis
+				switch i % 8 {
+				case half, half + 4:
+					name, moment = "siege", termAfterRedis(program{})
+				case half + 2: // its interpreter takes as long to start as ten of the others
+					name, moment = "python", termAfterRedis(program{python: true})
 				}
 				if !t.Run(fmt.Sprintf("%s-%d", name, i), moment) {
 					return
@@ -45,15 +48,22 @@ func termAfterSpawn(t *testing.T) {
 	s.stopped()
 }
 
-// termAfterRedis sends TERM up to 12 ms after redis answers.
-func termAfterRedis(t *testing.T) {
-	s := open(t, setup{})
-	if err := os.MkdirAll(s.file("siege_data"), 0o777); err != nil { // no worker may come so far
-		t.Fatal(err)
+// termAfterRedis sends TERM up to 12 ms after redis answers, or as long as the
+// program takes to be there.
+func termAfterRedis(in program) func(t *testing.T) {
+	return func(t *testing.T) {
+		s := open(t, setup{in: in})
+		if err := os.MkdirAll(s.file("siege_data"), 0o777); err != nil { // no worker may come so far
+			t.Fatal(err)
+		}
+		s.awaitLog(entry{Msg: "ready", Worker: "redis.0"})
+		most := 12 * time.Millisecond
+		if in.python {
+			most = time.Second
+		}
+		s.termAfter(most)
+		s.stopped()
 	}
-	s.awaitLog(entry{Msg: "ready", Worker: "redis.0"})
-	s.termAfter(12 * time.Millisecond)
-	s.stopped()
 }
 
 // termAfter sends TERM after a random part of a time.
