@@ -89,6 +89,11 @@ fuzz: ## every fuzz target, one after the other, for FUZZTIME (30s) each
 racecommand: ## the command's tests with the race detector; some five minutes
 	@go test -race -timeout 15m ./cmd/lastcall
 
+.PHONY: compat
+compat: ## other people's servers under lastcall, and docs/compatibility.md; COMPAT='-only NAME' for one; some five minutes
+	@scripts/setup compat
+	@cd compat && go vet ./... && go test ./... && go run . $(COMPAT)
+
 .PHONY: bench
 bench: ## the figures of bench/README.md; slow, and only worth reading on a quiet machine
 	@go test -run '^$$' -bench . -benchmem -count 3 .

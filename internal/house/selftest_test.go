@@ -23,6 +23,7 @@ func sources() []planted {
 		{"imports", "internal/pool/a.go", `package pool; import "` + module + `"`, "internal/pool may not import ."},
 		{"imports", "internal/util/a.go", `package util`, "a room the import table does not know"},
 		{"imports", "examples/siege/a.go", `package main; import "` + module + `/internal/wire"`, "examples/siege may not import internal/wire"},
+		{"imports", "compat/apps/gin/a.go", `package main; import "` + module + `/internal/wire"`, "compat/apps/gin may not import internal/wire"},
 		{"imports", "examples/siege/a.go", `package main; import "` + module + `"; import "` + module + `/examples/siege/load"`, ""},
 		{"imports", "internal/config/a.go", `package config; import "` + module + `/internal/supervisor"; import "os"`, ""},
 		{"imports", "internal/wire/a_test.go", `package wire; import "` + module + `/internal/sock"`, ""},

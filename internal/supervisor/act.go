@@ -182,6 +182,9 @@ func (s *Supervisor) recordState(a pool.Became) {
 	if a.Why != "" {
 		args = append(args, "reason", a.Why)
 	}
+	if a.State == pool.LifeReady {
+		args = append(args, "by", l.evidence())
+	}
 	level := slog.LevelInfo
 	if a.State == pool.LifeCutting || a.State == pool.LifeStuck || a.State == pool.LifeGone && a.Why != "" {
 		level = slog.LevelWarn

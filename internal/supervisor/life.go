@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -51,6 +52,7 @@ type life struct {
 	missed  bool // it had ended when it was killed
 	hello   bool
 	spokeUp bool                // it says itself when it is ready
+	sight   atomic.Int64        // whether it takes connections, as last seen, by whoever looks
 	status  string              // its STATUS= line
 	reloads bool                // by its word
 	mainPID int                 // its MAINPID=; 0: it has not said

@@ -1,0 +1,2 @@
+# Of each unicorn: lastcall runs several. No listen: the socket is passed.
+worker_processes 1
