@@ -47,7 +47,7 @@ race: ## all tests, with the race detector
 	@go test -race -timeout 4m $$(go list ./... | grep -v /cmd/lastcall)
 	@# Thousands of short processes, which the detector makes three times as slow:
 	@# what they run is under it in the packages above. `make racecommand` has both.
-	@go test -timeout 4m ./cmd/lastcall
+	@go test -timeout 12m ./cmd/lastcall
 	@if [ -f examples/go.mod ]; then echo '== go test -race (examples)'; cd examples && go test -race -timeout 8m ./...; fi
 	@# A stop around the fork, at all its moments: the detector leaves time for few.
 	@if [ -f examples/go.mod ]; then cd examples && go test -timeout 4m -run '^TestS9' ./siege; fi
