@@ -26,7 +26,7 @@ where. docs/ports.md has the whole.`
 func (c *cli) upstreamVerb() *cobra.Command {
 	var f flags
 	verb := &cobra.Command{
-		Use:       "upstream nginx|haproxy [-f FILE] [PROGRAM]",
+		Use:       "upstream nginx|haproxy [--file FILE] [PROGRAM]",
 		Short:     "Print a proxy's configuration for workers with ports",
 		Long:      upstreamHelp,
 		Example:   "  lastcall upstream nginx > /etc/nginx/conf.d/web.conf\n  lastcall upstream haproxy -f production.toml web",
