@@ -17,6 +17,9 @@ import (
 // over again, to servers that come and go at one address.
 type crowd struct {
 	address Address
+	ways    []string // by which clients come to it; none: as it is written
+	turn    atomic.Int64
+	byWay   [2]atomic.Int64 // served
 	served  atomic.Int64
 	refused atomic.Int64
 	silent  atomic.Int64          // connects that got no answer in time, and were given up
@@ -37,7 +40,12 @@ func (c *crowd) run(ctx context.Context, clients int) {
 func (c *crowd) once(ctx context.Context) {
 	// A dropped SYN is sent again after a second: too long for this test, so
 	// a client tries anew before.
-	conn, err := net.DialTimeout(c.address.Network, c.address.Address, 20*time.Millisecond)
+	to, way := c.address.Address, 0
+	if len(c.ways) > 0 {
+		way = int(c.turn.Add(1)) % len(c.ways)
+		to = c.ways[way]
+	}
+	conn, err := net.DialTimeout(c.address.Network, to, 20*time.Millisecond)
 	switch {
 	case err == nil:
 	case errors.Is(err, syscall.ECONNREFUSED), errors.Is(err, os.ErrNotExist):
@@ -61,6 +69,7 @@ func (c *crowd) once(ctx context.Context) {
 		c.lost.CompareAndSwap(nil, &err)
 		return
 	}
+	c.byWay[way].Add(1)
 	c.served.Add(1)
 }
 
@@ -138,8 +147,11 @@ func cycle(t *testing.T, c *crowd, quiesce bool) {
 }
 
 func cycles(t *testing.T, a Address, n int, quiesce bool) (lost error) {
+	return (&crowd{address: a}).cycles(t, n, quiesce)
+}
+
+func (c *crowd) cycles(t *testing.T, n int, quiesce bool) (lost error) {
 	ctx, cancel := context.WithCancel(t.Context())
-	c := &crowd{address: a}
 	c.run(ctx, 32)
 	defer func() { cancel(); c.clients.Wait() }()
 	for i := range n {
@@ -170,6 +182,29 @@ func TestQuiescedCloseLosesNobody(t *testing.T) {
 	}
 	if n := openFiles(t); n > before {
 		t.Errorf("%d descriptors open, %d before", n, before)
+	}
+}
+
+// Nor does anybody where clients of IPv4 and of IPv6 come to one socket, as they do
+// at ":PORT".
+func TestQuiescedCloseLosesNobodyOfEitherFamily(t *testing.T) {
+	if l, err := net.Listen("tcp6", "[::1]:0"); err != nil {
+		t.Skip("no IPv6 here: ", err)
+	} else {
+		must(t, l.Close())
+	}
+	l := listen(t, ":0", Options{})
+	must(t, l.Close())
+	_, port, err := net.SplitHostPort(l.Address().Address)
+	must(t, err)
+	c := &crowd{address: Address{"tcp", ":" + port}, ways: []string{"127.0.0.1:" + port, "[::1]:" + port}}
+	if err := c.cycles(t, 50, true); err != nil {
+		t.Errorf("a client was connected and then got: %v", err)
+	}
+	for i, way := range c.ways {
+		if c.byWay[i].Load() == 0 {
+			t.Errorf("nobody was served at %s", way)
+		}
 	}
 }
 
