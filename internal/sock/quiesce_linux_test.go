@@ -185,25 +185,56 @@ func TestQuiescedCloseLosesNobody(t *testing.T) {
 	}
 }
 
-// Nor does anybody where clients of IPv4 and of IPv6 come to one socket, as they do
-// at ":PORT".
-func TestQuiescedCloseLosesNobodyOfEitherFamily(t *testing.T) {
-	if l, err := net.Listen("tcp6", "[::1]:0"); err != nil {
+// everyway binds ":PORT", which is one socket for both families, and returns how
+// clients of each come to it.
+func everyway(t *testing.T) (l *Listener, ways []string) {
+	if v6, err := net.Listen("tcp6", "[::1]:0"); err != nil {
 		t.Skip("no IPv6 here: ", err)
 	} else {
-		must(t, l.Close())
+		must(t, v6.Close())
 	}
-	l := listen(t, ":0", Options{})
-	must(t, l.Close())
+	l = listen(t, ":0", Options{})
 	_, port, err := net.SplitHostPort(l.Address().Address)
 	must(t, err)
-	c := &crowd{address: Address{"tcp", ":" + port}, ways: []string{"127.0.0.1:" + port, "[::1]:" + port}}
+	return l, []string{"127.0.0.1:" + port, "[::1]:" + port}
+}
+
+// Nobody loses a connection either where clients of IPv4 and of IPv6 come to one
+// socket.
+func TestQuiescedCloseLosesNobodyOfEitherFamily(t *testing.T) {
+	l, ways := everyway(t)
+	must(t, l.Close())
+	c := &crowd{address: l.Address(), ways: ways}
 	if err := c.cycles(t, 50, true); err != nil {
 		t.Errorf("a client was connected and then got: %v", err)
 	}
-	for i, way := range c.ways {
+	for i, way := range ways {
 		if c.byWay[i].Load() == 0 {
 			t.Errorf("nobody was served at %s", way)
+		}
+	}
+}
+
+// Who has come to such a socket before it is quiesced is served, of either family,
+// and of neither does anybody come after.
+func TestQuiesceStopsNewcomersOfEitherFamily(t *testing.T) {
+	l, ways := everyway(t)
+	w := inherited(t, l)
+	for _, way := range ways {
+		dial(t, Address{"tcp", way})
+	}
+	must(t, l.Quiesce())
+	for _, way := range ways {
+		c, err := AcceptQueued(w)
+		if c == nil || err != nil {
+			t.Fatalf("accepted %v, %v; want one of each family", c, err)
+		}
+		c.Close()
+		if c, err := net.DialTimeout("tcp", way, 100*time.Millisecond); err == nil {
+			c.Close()
+			t.Errorf("a newcomer is connected to %s", way)
+		} else if timeout, ok := errors.AsType[net.Error](err); !ok || !timeout.Timeout() {
+			t.Errorf("a newcomer to %s gets %v, want no answer", way, err)
 		}
 	}
 }
