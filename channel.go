@@ -2,7 +2,9 @@ package lastcall
 
 import (
 	"cmp"
+	"errors"
 	"log/slog"
+	"net"
 	"runtime/debug"
 	"slices"
 	"sync/atomic"
@@ -74,8 +76,11 @@ func (l *link) receive() {
 	}
 }
 
+// send says something to the supervisor, and logs it when that cannot be done.
+// After the end of Serve, which closes the channel, a timer may still have had
+// something to say: that is nothing to worry anybody with.
 func (l *link) send(messages ...wire.Message) {
-	if err := l.channel.Send(messages...); err != nil && !l.gone.Load() {
+	if err := l.channel.Send(messages...); err != nil && !l.gone.Load() && !errors.Is(err, net.ErrClosed) {
 		l.log.Warn("cannot tell the supervisor", "error", err)
 	}
 }

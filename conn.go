@@ -273,7 +273,7 @@ func (c *conn) Close() error {
 // shut closes at once.
 func (c *conn) shut() error {
 	c.mu.Lock()
-	copied := c.offered && !c.away && !c.offering // else it may be somebody's
+	copied := c.offered
 	c.mu.Unlock()
 	if copied {
 		_ = c.CloseWrite() // close(2) alone tells the client nothing while there is a copy
@@ -283,8 +283,14 @@ func (c *conn) shut() error {
 	return err
 }
 
-// CloseWrite ends the sending direction.
+// CloseWrite ends the sending direction, unless the connection is, or may just
+// become, a sibling's: shutdown(2) ends it for all who have a copy.
 func (c *conn) CloseWrite() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.away || c.offering {
+		return net.ErrClosed
+	}
 	if w, ok := c.Conn.(interface{ CloseWrite() error }); ok {
 		return w.CloseWrite()
 	}

@@ -20,6 +20,7 @@ type grpcServer struct {
 	name     string
 	ledger   *ledger
 	listener *listener
+	asked    atomic.Bool // a lame duck, or a drain, has begun
 
 	// The drain's goroutine's alone.
 	op      *Operation // nil until the drain
@@ -55,7 +56,9 @@ func (s *grpcServer) serve() error {
 	return nil
 }
 
-func (s *grpcServer) ask() {} // it has no way to ask but GOAWAY
+// ask asks nobody, since a gRPC server has no way to ask but GOAWAY. From now on
+// what clients send is counted, by which a lame duck knows that they still come.
+func (s *grpcServer) ask() { s.asked.Store(true) }
 
 // leave has the server drain. It would close a connection that it has accepted
 // and not looked at, under a call that is on its way; and it tells nobody to go
@@ -173,11 +176,16 @@ type grpcConn struct {
 	shakes bool // and has not got to the end of its handshake
 }
 
-// Read reads for the server, and notes that something has come.
+// Read reads for the server, and notes that something has come. For a lame duck
+// any byte is an arrival: calls are frames in here, perhaps under TLS, and to
+// take a ping for one errs on the side of who may be about to call.
 func (c *grpcConn) Read(p []byte) (int, error) {
 	n, err := c.Conn.Read(p)
 	if n > 0 && !c.heard.Load() {
 		c.note(func() { c.spoke = true })
+	}
+	if n > 0 && c.server.asked.Load() {
+		c.server.ledger.arrive()
 	}
 	return n, err
 }

@@ -169,7 +169,15 @@ func (l *ledger) probed() {
 	l.arrived--
 }
 
-// arrivals returns how many requests and raw connections have begun.
+// arrive counts something that may be a request.
+func (l *ledger) arrive() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.arrived++
+}
+
+// arrivals returns how many requests and raw connections have begun; of gRPC it
+// is what has come from clients since a lame duck began.
 func (l *ledger) arrivals() int64 {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -57,7 +57,8 @@ func newMover(l *link, log *slog.Logger) *mover {
 	return m
 }
 
-// introduced takes one end of a pair that joins this worker with a sibling.
+// introduced takes one end of a pair that joins this worker with a sibling. One
+// that comes when nothing is left to move is closed without a word.
 func (m *mover) introduced(p *wire.Peer) {
 	if m == nil {
 		_ = syscall.Close(p.FD) // the supervisor was told that nothing moves here
@@ -65,7 +66,7 @@ func (m *mover) introduced(p *wire.Peer) {
 	}
 	name := fmt.Sprintf("%s/%d", p.Worker, p.Life)
 	if !p.Offer {
-		if err := m.receiver.Add(name, p.FD); err != nil {
+		if err := m.receiver.Add(name, p.FD); err != nil && !errors.Is(err, net.ErrClosed) {
 			m.log.Warn("cannot take connections from a sibling", "sibling", p.Worker, "error", err)
 		}
 		return
@@ -74,7 +75,7 @@ func (m *mover) introduced(p *wire.Peer) {
 	m.peers[name] = wire.Lost{Worker: p.Worker, Life: p.Life}
 	m.mu.Unlock()
 	m.lastPeer.Store(time.Now().UnixNano())
-	if err := m.sender.Add(name, p.FD); err != nil {
+	if err := m.sender.Add(name, p.FD); err != nil && !errors.Is(err, net.ErrClosed) {
 		m.log.Warn("cannot hand connections to a sibling", "sibling", p.Worker, "error", err)
 	}
 }

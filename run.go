@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/signal"
 	"runtime"
+	"slices"
 	"sync"
 	"syscall"
 	"time"
@@ -89,7 +90,7 @@ func (w *Worker) prepare(ctx context.Context, inherit func() (*inheritance, erro
 	requests.limit, requests.full = int64(in.maxRequests), r.wake
 	if in.channel != nil {
 		r.link = newLink(in.channel, r)
-		r.mayMove()
+		r.mayMove(slices.ContainsFunc(servers, Server.speaksH2C))
 		// Somebody may signal every process there is: to the supervisor these
 		// mean a roll and a stop.
 		signal.Notify(r.signals, syscall.SIGHUP, syscall.SIGQUIT)
@@ -106,11 +107,11 @@ func (w *Worker) prepare(ctx context.Context, inherit func() (*inheritance, erro
 
 // mayMove has connections move on a roll, if they can: between those who have
 // inherited the same listeners, by whose names they know each other's servers.
-func (r *run) mayMove() {
+func (r *run) mayMove(h2c bool) {
 	if len(r.in.listeners) == 0 {
 		return
 	}
-	if err := testIdle(); err != nil {
+	if err := testIdle(h2c); err != nil {
 		r.log.Warn("connections cannot be moved on a rolling restart", "go", runtime.Version(), "error", err)
 		return
 	}

@@ -25,18 +25,33 @@ const (
 )
 
 // testIdle returns an error unless a connection counts as idle exactly if no
-// byte of a second request has come.
-func testIdle() error {
-	for _, cut := range testCuts() {
-		idle, err := idleAfter(testHeader[:cut])
-		if err != nil {
-			return err
-		}
-		if idle != (cut == 0) {
-			return errOtherHTTP
+// byte of a second request has come; with h2c also where net/http looks for the
+// beginning of HTTP/2 first, which it does by other reads.
+func testIdle(h2c bool) error {
+	kinds := []*http.Protocols{nil}
+	if h2c {
+		both := new(http.Protocols)
+		both.SetHTTP1(true)
+		both.SetUnencryptedHTTP2(true)
+		kinds = append(kinds, both)
+	}
+	for _, protocols := range kinds {
+		for _, cut := range testCuts() {
+			idle, err := idleAfter(testHeader[:cut], protocols)
+			if err != nil {
+				return err
+			}
+			if idle != (cut == 0) {
+				return errOtherHTTP
+			}
 		}
 	}
 	return nil
+}
+
+// speaksH2C reports whether a server also speaks HTTP/2 without TLS.
+func (s Server) speaksH2C() bool {
+	return s.HTTP != nil && s.HTTP.Protocols != nil && s.HTTP.Protocols.UnencryptedHTTP2()
 }
 
 // testCuts returns how much of a second request's header to send: nothing, less
@@ -55,15 +70,16 @@ func testCuts() []int {
 // idleAfter sends a whole request with the beginning of another behind it, and
 // returns whether the connection counts as idle when the first is answered and
 // the server waits for more.
-func idleAfter(begun string) (bool, error) {
+func idleAfter(begun string, protocols *http.Protocols) (bool, error) {
 	client, server := net.Pipe()
 	defer client.Close()
 	waits := make(chan struct{}, 64) // more than a request has reads
 	one := &oneListener{conn: make(chan net.Conn, 1), addr: server.LocalAddr()}
 	l := &listener{Listener: one, wake: make(chan struct{}, 1)}
 	s := newHTTPServer(&http.Server{
-		Handler:  http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { _, _ = io.Copy(io.Discard, r.Body) }),
-		ErrorLog: log.New(io.Discard, "", 0),
+		Handler:   http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { _, _ = io.Copy(io.Discard, r.Body) }),
+		ErrorLog:  log.New(io.Discard, "", 0),
+		Protocols: protocols,
 	}, newLedger(), l, nil)
 	one.conn <- &watchedConn{server, waits}
 	go s.serve()

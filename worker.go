@@ -32,7 +32,8 @@ type Worker struct {
 	LameDuck time.Duration
 	// LameDuckQuiet ends the lame duck early: when no request has come for so
 	// long, it is over within twice that. Requests of ReadyHandler do not
-	// count. 0: never early.
+	// count; of gRPC whatever a client sends does, pings and health checks
+	// too. 0: never early.
 	LameDuckQuiet time.Duration
 	// FreshGrace is what a new connection has to send a whole request header
 	// once the drain has begun. 0: 1 s.

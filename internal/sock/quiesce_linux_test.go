@@ -17,6 +17,9 @@ import (
 // over again, to servers that come and go at one address.
 type crowd struct {
 	address Address
+	ways    []string // by which clients come to it; none: as it is written
+	turn    atomic.Int64
+	byWay   [2]atomic.Int64 // served
 	served  atomic.Int64
 	refused atomic.Int64
 	silent  atomic.Int64          // connects that got no answer in time, and were given up
@@ -37,7 +40,12 @@ func (c *crowd) run(ctx context.Context, clients int) {
 func (c *crowd) once(ctx context.Context) {
 	// A dropped SYN is sent again after a second: too long for this test, so
 	// a client tries anew before.
-	conn, err := net.DialTimeout(c.address.Network, c.address.Address, 20*time.Millisecond)
+	to, way := c.address.Address, 0
+	if len(c.ways) > 0 {
+		way = int(c.turn.Add(1)) % len(c.ways)
+		to = c.ways[way]
+	}
+	conn, err := net.DialTimeout(c.address.Network, to, 20*time.Millisecond)
 	switch {
 	case err == nil:
 	case errors.Is(err, syscall.ECONNREFUSED), errors.Is(err, os.ErrNotExist):
@@ -61,6 +69,7 @@ func (c *crowd) once(ctx context.Context) {
 		c.lost.CompareAndSwap(nil, &err)
 		return
 	}
+	c.byWay[way].Add(1)
 	c.served.Add(1)
 }
 
@@ -138,8 +147,11 @@ func cycle(t *testing.T, c *crowd, quiesce bool) {
 }
 
 func cycles(t *testing.T, a Address, n int, quiesce bool) (lost error) {
+	return (&crowd{address: a}).cycles(t, n, quiesce)
+}
+
+func (c *crowd) cycles(t *testing.T, n int, quiesce bool) (lost error) {
 	ctx, cancel := context.WithCancel(t.Context())
-	c := &crowd{address: a}
 	c.run(ctx, 32)
 	defer func() { cancel(); c.clients.Wait() }()
 	for i := range n {
@@ -170,6 +182,60 @@ func TestQuiescedCloseLosesNobody(t *testing.T) {
 	}
 	if n := openFiles(t); n > before {
 		t.Errorf("%d descriptors open, %d before", n, before)
+	}
+}
+
+// everyway binds ":PORT", which is one socket for both families, and returns how
+// clients of each come to it.
+func everyway(t *testing.T) (l *Listener, ways []string) {
+	if v6, err := net.Listen("tcp6", "[::1]:0"); err != nil {
+		t.Skip("no IPv6 here: ", err)
+	} else {
+		must(t, v6.Close())
+	}
+	l = listen(t, ":0", Options{})
+	_, port, err := net.SplitHostPort(l.Address().Address)
+	must(t, err)
+	return l, []string{"127.0.0.1:" + port, "[::1]:" + port}
+}
+
+// Nobody loses a connection either where clients of IPv4 and of IPv6 come to one
+// socket.
+func TestQuiescedCloseLosesNobodyOfEitherFamily(t *testing.T) {
+	l, ways := everyway(t)
+	must(t, l.Close())
+	c := &crowd{address: l.Address(), ways: ways}
+	if err := c.cycles(t, 50, true); err != nil {
+		t.Errorf("a client was connected and then got: %v", err)
+	}
+	for i, way := range ways {
+		if c.byWay[i].Load() == 0 {
+			t.Errorf("nobody was served at %s", way)
+		}
+	}
+}
+
+// Who has come to such a socket before it is quiesced is served, of either family,
+// and of neither does anybody come after.
+func TestQuiesceStopsNewcomersOfEitherFamily(t *testing.T) {
+	l, ways := everyway(t)
+	w := inherited(t, l)
+	for _, way := range ways {
+		dial(t, Address{"tcp", way})
+	}
+	must(t, l.Quiesce())
+	for _, way := range ways {
+		c, err := AcceptQueued(w)
+		if c == nil || err != nil {
+			t.Fatalf("accepted %v, %v; want one of each family", c, err)
+		}
+		c.Close()
+		if c, err := net.DialTimeout("tcp", way, 100*time.Millisecond); err == nil {
+			c.Close()
+			t.Errorf("a newcomer is connected to %s", way)
+		} else if timeout, ok := errors.AsType[net.Error](err); !ok || !timeout.Timeout() {
+			t.Errorf("a newcomer to %s gets %v, want no answer", way, err)
+		}
 	}
 }
 

@@ -131,7 +131,8 @@ func TestClosedListener(t *testing.T) {
 // A handshake that the kernel is still in the middle of belongs to the
 // listener: TCP_DEFER_ACCEPT holds it there until the client sends something.
 func TestEmptySeesHandshakesUnderWay(t *testing.T) {
-	for address, host := range map[string]string{"127.0.0.1:0": "127.0.0.1", "[::1]:0": "::1", ":0": "127.0.0.1"} {
+	for _, c := range [][2]string{{"127.0.0.1:0", "127.0.0.1"}, {"[::1]:0", "::1"}, {":0", "127.0.0.1"}, {":0", "::1"}} {
+		address, host := c[0], c[1]
 		l := listen(t, address, Options{})
 		w := inherited(t, l)
 		must(t, unix.SetsockoptInt(l.FD(), unix.IPPROTO_TCP, unix.TCP_DEFER_ACCEPT, 30))

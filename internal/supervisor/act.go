@@ -107,7 +107,7 @@ func (s *Supervisor) signal(a pool.Signal) {
 // as it is.
 func (s *Supervisor) lame(l *life) {
 	s.log.Info("lame duck: still serving, not ready any more", "worker", l.id.Worker(), "life", l.id.Life, "for", l.program.LameDuck)
-	if err := l.channel.Send(wire.Message{Lame: &wire.Lame{Quiet: l.program.LameDuckQuiet}}); err != nil {
+	if err := l.channel.Send(wire.Message{Lame: &wire.Lame{Quiet: l.program.LameDuckQuiet}}); err != nil && !ended(err) {
 		s.log.Warn("channel", "worker", l.id.Worker(), "life", l.id.Life, "err", err)
 	}
 }
@@ -128,10 +128,16 @@ func (s *Supervisor) send(l *life, m wire.Message) {
 	case err == nil:
 		_ = l.process.SignalGroup(syscall.SIGCONT) // a stopped process could not obey
 		return
-	case !errors.Is(err, syscall.EPIPE): // else it has ended, or at least its Serve has
+	case !ended(err):
 		s.log.Warn("channel", "worker", l.id.Worker(), "life", l.id.Life, "err", err)
 	}
 	l.signal(l.program.StopSignal)
+}
+
+// ended reports whether an error of a channel says that the life has ended, or at
+// least its Serve has. If that left words of ours unread the kernel says so once.
+func ended(err error) bool {
+	return errors.Is(err, syscall.EPIPE) || errors.Is(err, syscall.ECONNRESET)
 }
 
 // record writes what the core did to the log, one line an event.

@@ -25,6 +25,7 @@ type queue[T any] struct {
 	items   []T
 	ended   bool // nothing more will be put
 	deaf    bool // nobody will get
+	reset   bool // and something was left, which the kernel tells apart
 	woken   bool // a getter is to return
 }
 
@@ -44,7 +45,9 @@ func (q *queue[T]) set(f func()) {
 func (q *queue[T]) put(v T) (err error) {
 	q.set(func() {
 		if q.ended || q.deaf {
-			err = syscall.EPIPE
+			if err = syscall.EPIPE; q.reset {
+				err = syscall.ECONNRESET
+			}
 			return
 		}
 		q.items = append(q.items, v)
@@ -73,6 +76,7 @@ func (q *queue[T]) get() (v T, err error) {
 
 func (q *queue[T]) end()              { q.set(func() { q.ended = true }) }
 func (q *queue[T]) hangUp()           { q.set(func() { q.deaf = true }) }
+func (q *queue[T]) hangUpUnread()     { q.set(func() { q.deaf, q.reset = true, true }) }
 func (q *queue[T]) interrupt(on bool) { q.set(func() { q.woken = on }) }
 
 func (q *queue[T]) isDeaf() bool {

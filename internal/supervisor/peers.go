@@ -2,9 +2,7 @@ package supervisor
 
 import (
 	"context"
-	"errors"
 	"log/slog"
-	"syscall"
 
 	"github.com/lastcall/lastcall/internal/pool"
 	"github.com/lastcall/lastcall/internal/wire"
@@ -30,7 +28,7 @@ func (s *Supervisor) introduce(a pool.Introduce) {
 	}
 	if err != nil {
 		level := slog.LevelWarn
-		if errors.Is(err, syscall.EPIPE) { // one of them has nothing to hand on, and has ended already
+		if ended(err) { // one of them has nothing to hand on
 			level = slog.LevelDebug
 		}
 		s.log.Log(context.Background(), level, "introduce", "worker", a.From.Worker(), "life", a.From.Life, "peer", a.To.Worker(), "peer_life", a.To.Life, "err", err)

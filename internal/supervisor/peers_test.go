@@ -89,9 +89,10 @@ func TestDrainingWorkersAreIntroduced(t *testing.T) {
 // signal, no other verdict.
 func TestIntroductionThatFails(t *testing.T) {
 	for what, spoil := range map[string]func(*bubble){
-		"no descriptors":    func(b *bubble) { b.system.pairless = unix.EMFILE },
-		"the peer is deaf":  func(b *bubble) { b.system.process(1).channel.in.hangUp() },
-		"the drainer hears": func(*bubble) {},
+		"no descriptors":   func(b *bubble) { b.system.pairless = unix.EMFILE },
+		"the peer is deaf": func(b *bubble) { b.system.process(1).channel.in.hangUp() },
+		"the peer has ended, with something unread": func(b *bubble) { b.system.process(1).channel.in.hangUpUnread() },
+		"the drainer hears":                         func(*bubble) {},
 	} {
 		inBubble(t, func(t *testing.T) {
 			b := runFake(t, program("web", 1, "sleep"))
@@ -104,7 +105,7 @@ func TestIntroductionThatFails(t *testing.T) {
 			}
 			want := 1
 			switch what {
-			case "the peer is deaf":
+			case "the peer is deaf", "the peer has ended, with something unread":
 				want = 0 // it is taken for one that has ended
 			case "the drainer hears":
 				want = 0
@@ -113,6 +114,9 @@ func TestIntroductionThatFails(t *testing.T) {
 			b.isLeftAlone(0)
 			if n := strings.Count(b.log.String(), "msg=introduce "); n != want {
 				t.Errorf("%s: %d failures are logged, want %d", what, n, want)
+			}
+			if b.count("msg=channel ") > 0 {
+				t.Errorf("%s: that its channel is closed is logged:\n%s", what, b.log)
 			}
 			wantSignals(t, b.system.process(0))
 			wantSignals(t, b.system.process(1))
