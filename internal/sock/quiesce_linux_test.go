@@ -47,6 +47,9 @@ func (c *crowd) once(ctx context.Context) {
 		case <-ctx.Done():
 		}
 		return
+	case errors.Is(err, syscall.ECONNRESET): // connected, and reset before it knew
+		c.lost.CompareAndSwap(nil, &err)
+		return
 	default:
 		c.silent.Add(1)
 		return
