@@ -1,6 +1,7 @@
 package lastcall
 
 import (
+	"context"
 	"errors"
 	"log/slog"
 	"net"
@@ -148,7 +149,11 @@ func (l *listener) acceptLast(last *lastAccept) (net.Conn, error) {
 func (l *listener) stop(quiesce, queued bool) {
 	if quiesce && !l.shared {
 		if err := sock.QuiesceListener(l.Listener); err != nil {
-			l.log.Debug("newcomers cannot be turned away before the listener closes", "error", err)
+			level := slog.LevelDebug
+			if errors.Is(err, os.ErrPermission) { // the operator can change that
+				level = slog.LevelWarn
+			}
+			l.log.Log(context.Background(), level, "newcomers cannot be turned away before the listener closes", "error", err)
 		}
 	}
 	l.mu.Lock()

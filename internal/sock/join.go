@@ -48,7 +48,8 @@ func (l *Listener) QuiesceOne() (*Remainder, error) {
 }
 
 // Unquiesce takes back a Quiesce of a TCP socket: newcomers come again. It may be
-// called of one that is not quiesced. Where there is no Quiesce it does nothing.
+// called of one that is not quiesced. Where there is no Quiesce it does nothing;
+// os.ErrPermission is for a socket that an ordinary user has quiesced, for good.
 func (l *Listener) Unquiesce() error {
 	return l.locked("unquiesce", func() error { return passNewcomers(l.fd) })
 }

@@ -8,50 +8,6 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// dropNewcomers has the kernel drop every SYN that is not a SYN-ACK before it
-// reaches the listening socket: no handshake begins, those under way go on. A
-// filter needs no privilege. Connections accepted later inherit it and are not
-// affected: no such segment is theirs.
-func dropNewcomers(fd int) error {
-	filter := []unix.SockFilter{
-		{Code: unix.BPF_LD | unix.BPF_B | unix.BPF_ABS, K: 13}, // the flags of the TCP header
-		{Code: unix.BPF_ALU | unix.BPF_AND | unix.BPF_K, K: synFlag | ackFlag},
-		{Code: unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K, K: synFlag, Jt: 0, Jf: 1},
-		{Code: unix.BPF_RET | unix.BPF_K, K: 0},          // drop
-		{Code: unix.BPF_RET | unix.BPF_K, K: 0xFFFFFFFF}, // pass all of it
-	}
-	program := unix.SockFprog{Len: uint16(len(filter)), Filter: &filter[0]}
-	if err := unix.SetsockoptSockFprog(fd, unix.SOL_SOCKET, unix.SO_ATTACH_FILTER, &program); err != nil {
-		return os.NewSyscallError("setsockopt SO_ATTACH_FILTER", err)
-	}
-	awaitSoftirqs()
-	return nil
-}
-
-// passNewcomers takes the filter off, if there is one.
-func passNewcomers(fd int) error {
-	err := unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_DETACH_FILTER, 0)
-	if err == unix.ENOENT {
-		return nil
-	}
-	return os.NewSyscallError("setsockopt SO_DETACH_FILTER", err)
-}
-
-const (
-	synFlag = 0x02
-	ackFlag = 0x10
-)
-
-// awaitSoftirqs returns when every segment that another CPU was already
-// receiving has been dealt with, so that a SYN which passed before the filter
-// is a handshake that halfOpen sees. That is an RCU grace period, and
-// membarrier(2) is how to ask for one. Where it may not be called there
-// remains a gap of microseconds.
-func awaitSoftirqs() {
-	const global = 1 // MEMBARRIER_CMD_GLOBAL
-	_, _, _ = unix.Syscall(unix.SYS_MEMBARRIER, global, 0, 0)
-}
-
 // queueLength counts the connections that wait to be accepted.
 func queueLength(fd int, network string) (int, error) {
 	if network == "unix" {

@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-func dropNewcomers(int) error { return errors.ErrUnsupported }
+func turnAway(int) error { return errors.ErrUnsupported }
 
 func passNewcomers(int) error { return nil }
 

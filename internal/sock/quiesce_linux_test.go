@@ -55,6 +55,9 @@ func (c *crowd) once(ctx context.Context) {
 		case <-ctx.Done():
 		}
 		return
+	case errors.Is(err, syscall.ECONNRESET): // connected, and reset before it knew
+		c.lost.CompareAndSwap(nil, &err)
+		return
 	default:
 		c.silent.Add(1)
 		return
@@ -128,17 +131,17 @@ func (w *worker) drain(t *testing.T, quiesced bool) {
 
 // cycle runs an owner and two workers at an address until the crowd has been
 // served a few times, and closes.
-func cycle(t *testing.T, c *crowd, quiesce bool) {
+func cycle(t *testing.T, c *crowd, quiesce func(*Listener) error) {
 	l, err := Listen(c.address, Options{})
 	must(t, err)
 	workers := []*worker{newWorker(inherited(t, l)), newWorker(inherited(t, l))}
 	enough := c.served.Load() + 50
 	until(t, "some served", func() bool { return c.served.Load() >= enough || c.lost.Load() != nil })
-	if quiesce {
-		must(t, l.Quiesce())
+	if quiesce != nil {
+		must(t, quiesce(l))
 	}
 	for _, w := range workers {
-		w.drain(t, quiesce)
+		w.drain(t, quiesce != nil)
 	}
 	must(t, l.Close())
 	for _, w := range workers {
@@ -146,11 +149,11 @@ func cycle(t *testing.T, c *crowd, quiesce bool) {
 	}
 }
 
-func cycles(t *testing.T, a Address, n int, quiesce bool) (lost error) {
+func cycles(t *testing.T, a Address, n int, quiesce func(*Listener) error) (lost error) {
 	return (&crowd{address: a}).cycles(t, n, quiesce)
 }
 
-func (c *crowd) cycles(t *testing.T, n int, quiesce bool) (lost error) {
+func (c *crowd) cycles(t *testing.T, n int, quiesce func(*Listener) error) (lost error) {
 	ctx, cancel := context.WithCancel(t.Context())
 	c.run(ctx, 32)
 	defer func() { cancel(); c.clients.Wait() }()
@@ -176,7 +179,7 @@ func freePort(t *testing.T) Address {
 func TestQuiescedCloseLosesNobody(t *testing.T) {
 	before := openFiles(t)
 	for _, a := range []Address{freePort(t), unixAddress(socketPath(t))} {
-		if err := cycles(t, a, 50, true); err != nil {
+		if err := cycles(t, a, 50, (*Listener).Quiesce); err != nil {
 			t.Errorf("%s: a client was connected and then got: %v", a, err)
 		}
 	}
@@ -205,7 +208,7 @@ func TestQuiescedCloseLosesNobodyOfEitherFamily(t *testing.T) {
 	l, ways := everyway(t)
 	must(t, l.Close())
 	c := &crowd{address: l.Address(), ways: ways}
-	if err := c.cycles(t, 50, true); err != nil {
+	if err := c.cycles(t, 50, (*Listener).Quiesce); err != nil {
 		t.Errorf("a client was connected and then got: %v", err)
 	}
 	for i, way := range ways {
@@ -241,7 +244,7 @@ func TestQuiesceStopsNewcomersOfEitherFamily(t *testing.T) {
 
 // The same without Quiesce loses somebody soon: what the test above sees.
 func TestPlainCloseLosesSomebody(t *testing.T) {
-	if err := cycles(t, freePort(t), 2000, false); err == nil {
+	if err := cycles(t, freePort(t), 2000, nil); err == nil {
 		t.Error("closing without Quiesce lost nobody: the test of Quiesce proves nothing here")
 	}
 }

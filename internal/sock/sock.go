@@ -113,15 +113,17 @@ func (l *Listener) Address() Address { return l.address }
 // Quiesce makes the kernel take no new connection on the socket, for all its
 // holders and for good, while those already begun come into the queue and can
 // be accepted. On TCP newcomers get no answer until the last holder has closed
-// the socket or Refuse; then they are refused, or reach a successor. At a unix
-// path they are refused at once: the path is gone. An abstract name, MPTCP and
-// other systems give errors.ErrUnsupported. It may be repeated.
+// the socket or Refuse; then they are refused, or reach a successor. Where the
+// kernel wants CAP_NET_ADMIN for that, and this process has not got it, they are
+// refused at once, as they are at a unix path, which is gone. An abstract name,
+// MPTCP and other systems give errors.ErrUnsupported; os.ErrPermission is for a
+// socket that somebody else has bound to a network device. It may be repeated.
 func (l *Listener) Quiesce() error {
 	return l.locked("quiesce", func() error {
 		if l.address.Network == "unix" {
 			return unlinkForGood(l.path)
 		}
-		return dropNewcomers(l.fd)
+		return turnAway(l.fd)
 	})
 }
 

@@ -70,7 +70,7 @@ func QuiesceListener(l net.Listener) error {
 	case *net.UnixListener:
 		err = unlinkForGood(nil)
 	default:
-		err = control(l, dropNewcomers)
+		err = control(l, turnAway)
 	}
 	if err != nil {
 		return fmt.Errorf("quiesce %s: %w", l.Addr(), err)

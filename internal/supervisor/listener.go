@@ -3,7 +3,9 @@ package supervisor
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"net"
+	"os"
 	"time"
 
 	"github.com/lastcall/lastcall/internal/pool"
@@ -41,7 +43,11 @@ func (s *Supervisor) quiesce(l *listener) {
 	}
 	go func() {
 		if err := l.Quiesce(); err != nil && !errors.Is(err, net.ErrClosed) {
-			s.log.Info("cannot quiesce, accepting until empty", "listener", l.config.Name, "err", err)
+			level := slog.LevelInfo // it is of a kind that cannot be quiesced, as the manual says
+			if errors.Is(err, os.ErrPermission) {
+				level = slog.LevelWarn
+			}
+			s.log.Log(context.Background(), level, "cannot quiesce, accepting until empty; who comes just then may be reset", "listener", l.config.Name, "err", err)
 		}
 		waitEmpty(l.Empty, quiesceBound)
 		s.post(pool.Quiesced{Listener: l.name})

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"os"
 	"slices"
 	"strconv"
 	"time"
@@ -100,12 +101,16 @@ func (ln *listener) own(id pool.ID) (int, error) {
 		return 0, err
 	}
 	number, back := ln.back(address)
-	switch {
-	case back:
-		if err := ln.Return(number); err != nil {
+	if back {
+		err = ln.Return(number)
+		if errors.Is(err, os.ErrPermission) { // an ordinary user's is quiesced for good
+			back, err = false, ln.Remove(number)
+		}
+		if err != nil {
 			return 0, err
 		}
-	case id.Slot > 0 || ln.slots != nil: // else it is what was bound first
+	}
+	if !back && (id.Slot > 0 || ln.slots != nil) { // else it is what was bound first
 		l, err := sock.Listen(address, sock.Options{NoWait: true})
 		if err != nil {
 			return 0, err

@@ -185,8 +185,8 @@ func (s *Supervisor) leave(ln *listener, number int) {
 		}
 	}
 	go func() {
-		// They are steered away already: where the kernel lets nobody but root
-		// quiesce, who is in the queue is waited for all the same.
+		// They are steered away already: where the socket cannot be quiesced, who
+		// is in the queue is waited for all the same.
 		empty := func() (bool, error) { n, err := socket.Queued(); return n == 0, err }
 		if rest, err := socket.QuiesceOne(); err == nil {
 			empty = rest.Empty
