@@ -18,7 +18,7 @@ import (
 // line; notes the signals it gets, of which the last ends it; and before that
 // says what its second argument is.
 const teller = `
-import os, signal, socket, sys
+import os, select, signal, socket, sys
 notify = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
 notify.connect(os.environ["NOTIFY_SOCKET"].replace("@", "\0", 1))
 def say(text): notify.send(text.replace("|", "\n").encode())
@@ -32,9 +32,16 @@ def caught(number, frame):
         for text in sys.argv[2:]: say(text)
         os._exit(0)
 for name in names: signal.signal(getattr(signal, "SIG" + name), caught)
-pipe = os.fdopen(os.open("say", os.O_RDWR))
+pipe = os.open("say", os.O_RDWR)
+signalled, wakes = os.pipe() # a signal just before a read would be taken after it
+os.set_blocking(wakes, False)
+signal.set_wakeup_fd(wakes)
 say("READY=1|STATUS=" + os.environ.get("LASTCALL_DRAIN_USEC", ""))
-while True: say(pipe.readline().rstrip("\n"))
+while True:
+    for fd in select.select([pipe, signalled], [], [])[0]:
+        came = os.read(fd, 4096)
+        if fd == pipe:
+            for line in came.decode().splitlines(): say(line)
 `
 
 // tells starts one teller, as program web with the settings, and its arguments
