@@ -171,3 +171,32 @@ ready = "notify"
 	}
 	h.until("nothing is left", func() bool { return len(h.left()) == 0 })
 }
+
+// A worker of another user is heard, whatever the umask of root.
+func TestNotifySocketOfAnotherUser(t *testing.T) {
+	t.Parallel()
+	if os.Geteuid() != 0 {
+		t.Skip("only root may start programs of other users")
+	}
+	h := found(t)
+	h.configure(`
+[program.web]
+command = ["/usr/bin/python3", "-c", '''
+import os, socket, time
+notify = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+notify.connect(os.environ["NOTIFY_SOCKET"])
+notify.send(b"READY=1")
+time.sleep(600)
+''']
+user = "nobody"
+dir = "/"
+ready = "notify"
+`)
+	run := h.command("run")
+	run.Args = []string{"sh", "-c", `umask 077; exec "$0" run`, run.Path}
+	run.Path = "/bin/sh"
+	h.startAs(run)
+	h.logged("msg=ready\n")
+	h.notifySockets()
+	h.stops(0)
+}
