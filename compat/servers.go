@@ -61,7 +61,7 @@ func ruby() []server {
 				losesKept: "a puma that ends closes connections between two requests at once",
 				losesEach: "the same of those whose first request has not come yet",
 			},
-			remark: "In single mode, with `bind_to_activated_sockets \"only\"`. It must not see `NOTIFY_SOCKET`: Ruby's sd_notify, part of it from 6 on, cannot write to a socket that has no path.",
+			remark: "In single mode, with `bind_to_activated_sockets \"only\"`. From 6 on it says `READY=1` by itself.",
 		},
 		{
 			name: "unicorn", title: "unicorn", takes: knows,

@@ -29,6 +29,7 @@ import (
 type house struct {
 	t      *testing.T
 	dir    string
+	temp   string // TMPDIR of all commands, with a short path: there are sockets in it
 	addr   string
 	marker string
 	env    []string // of all commands, besides
@@ -80,7 +81,11 @@ func found(t *testing.T) *house {
 			t.Fatal(err)
 		}
 	}
+	h.temp = temporary(t)
 	t.Cleanup(func() {
+		if left := h.left(); len(left) == 0 && len(h.notifyDirs()) > 0 {
+			t.Errorf("nobody is left, but %v", h.notifyDirs())
+		}
 		if h.cmd != nil {
 			_ = h.cmd.Process.Kill()
 		}
@@ -95,6 +100,20 @@ func found(t *testing.T) *house {
 		}
 	})
 	return h
+}
+
+// temporary makes a directory for temporary files, of all users.
+func temporary(t *testing.T) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "house")
+	if err == nil {
+		t.Cleanup(func() { _ = os.RemoveAll(dir) })
+		err = os.Chmod(dir, 0o777|os.ModeSticky)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return dir
 }
 
 func freeAddress(t *testing.T) string {
@@ -149,7 +168,7 @@ func (h *house) command(args ...string) *exec.Cmd {
 	cmd := exec.Command(h.path("lastcall"), args...)
 	cmd.Dir = h.dir
 	// The race detector would hold every process for a second at its end.
-	cmd.Env = append(append(os.Environ(), h.marker, "LASTCALL_SOCKET="+h.path("s"), "GORACE=atexit_sleep_ms=0"), h.env...)
+	cmd.Env = append(append(os.Environ(), h.marker, "LASTCALL_SOCKET="+h.path("s"), "TMPDIR="+h.temp, "RUNTIME_DIRECTORY=", "GORACE=atexit_sleep_ms=0"), h.env...)
 	return cmd
 }
 

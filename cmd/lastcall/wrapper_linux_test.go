@@ -91,7 +91,7 @@ func TestMainPIDBehindAWrapper(t *testing.T) {
 	if err := os.WriteFile(h.path("main.py"), []byte(`
 import os, socket, time
 s = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-s.connect("\0" + os.environ["NOTIFY_SOCKET"][1:])
+s.connect(os.environ["NOTIFY_SOCKET"])
 s.send(b"MAINPID=%d" % os.getpid())
 time.sleep(0.3)
 s.send(b"READY=1")

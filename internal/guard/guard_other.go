@@ -16,7 +16,7 @@ type Guard struct{}
 type Life struct{}
 
 // Start returns nil: there is no guard.
-func Start(*proc.Children, []string, *slog.Logger) *Guard { return nil }
+func Start(*proc.Children, []string, string, *slog.Logger) *Guard { return nil }
 
 // PID returns 0.
 func (*Guard) PID() int { return 0 }

@@ -17,7 +17,7 @@ func playBreeder() error {
 		return err
 	}
 	os.Unsetenv(roleVariable)
-	g := Start(c, os.Environ(), slog.New(slog.NewTextHandler(os.Stderr, nil)))
+	g := Start(c, os.Environ(), "", slog.New(slog.NewTextHandler(os.Stderr, nil)))
 	if _, err := os.Stdout.WriteString("ready\n"); err != nil {
 		return err
 	}

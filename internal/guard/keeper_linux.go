@@ -15,11 +15,12 @@ import (
 )
 
 // variable is the environment variable that makes a process of the supervisor's
-// executable the guard: "text" or "json", the format of its log. linkFD is its end
-// of the link.
+// executable the guard: "text" or "json", the format of its log. removeVariable
+// is what it removes at its end. linkFD is its end of the link.
 const (
-	variable = "LASTCALL_GUARD"
-	linkFD   = 3
+	variable       = "LASTCALL_GUARD"
+	removeVariable = "LASTCALL_GUARD_REMOVE"
+	linkFD         = 3
 )
 
 // A process that is started to be the guard becomes it here, before main: by
@@ -59,7 +60,15 @@ func run(format string) error {
 		return err
 	}
 	newStop(t, format).run()
-	return nil
+	return remove(os.Getenv(removeVariable))
+}
+
+// remove removes a directory of the supervisor's; "" is none.
+func remove(dir string) error {
+	if dir == "" {
+		return nil
+	}
+	return wrap("remove directory", os.RemoveAll(dir))
 }
 
 // table is the lives that the supervisor has told of, by id.

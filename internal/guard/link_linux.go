@@ -33,6 +33,7 @@ const sendTimeout = time.Second
 type Guard struct {
 	children *proc.Children
 	env      []string
+	remove   string
 	log      *slog.Logger
 
 	quit    chan struct{} // closed by Close
@@ -62,8 +63,11 @@ type Life struct {
 // it will find. env is its environment, and that of the stop commands. A guard
 // that cannot be started, or dies, is logged and tried again, at longer and
 // longer intervals; meanwhile the supervisor runs without. Close ends it.
-func Start(children *proc.Children, env []string, log *slog.Logger) *Guard {
-	g := &Guard{children: children, env: env, log: log, quit: make(chan struct{}), lives: make(map[int]*Life)}
+//
+// remove is a directory that the guard removes, with all in it, at the end of a
+// stop that it had to finish; "": none. It need not be there yet.
+func Start(children *proc.Children, env []string, remove string, log *slog.Logger) *Guard {
+	g := &Guard{children: children, env: env, remove: remove, log: log, quit: make(chan struct{}), lives: make(map[int]*Life)}
 	g.begin()
 	g.running.Add(1)
 	go g.keep()
@@ -177,7 +181,7 @@ func (g *Guard) start() error {
 	}
 	p, err := g.children.Start(proc.Spec{
 		Path: "/proc/self/exe", Args: []string{"lastcall: guard"},
-		Env: append(slices.Clone(g.env), fmt.Sprintf("%s=%s", variable, logFormat(g.log))), Files: []int{fds[1]}, Stderr: os.Stderr,
+		Env: append(slices.Clone(g.env), variable+"="+logFormat(g.log), removeVariable+"="+g.remove), Files: []int{fds[1]}, Stderr: os.Stderr,
 	})
 	if err != nil {
 		conn.Close()

@@ -95,7 +95,7 @@ func playSupervisor() error {
 	}
 	os.Unsetenv(castVariable)
 	os.Unsetenv(roleVariable)
-	g := Start(c, os.Environ(), slog.New(slog.NewTextHandler(os.Stderr, nil)))
+	g := Start(c, os.Environ(), os.Getenv("LEFTOVERS"), slog.New(slog.NewTextHandler(os.Stderr, nil)))
 	said := []string{"ready"}
 	var lives []*Life
 	for _, p := range cast {
@@ -165,14 +165,15 @@ func (p part) start(c *proc.Children, g *Guard) (pid int, life *Life, err error)
 
 // A scene is one supervisor, its guard, and its lives.
 type scene struct {
-	t       *testing.T
-	cmd     *exec.Cmd
-	in      io.Writer
-	out     *bufio.Reader
-	errs    string // the file of its stderr
-	marker  string
-	journal string // what the scripts write to $JOURNAL
-	pids    []int
+	t         *testing.T
+	cmd       *exec.Cmd
+	in        io.Writer
+	out       *bufio.Reader
+	errs      string // the file of its stderr
+	marker    string
+	leftovers string // a directory that the guard is to remove; there is none
+	journal   string // what the scripts write to $JOURNAL
+	pids      []int
 }
 
 // play starts a supervisor in a role. Whatever comes of it, nothing is left
@@ -188,14 +189,14 @@ func play(t *testing.T, role string, cast ...part) *scene {
 		t.Fatal(err)
 	}
 	dir := t.TempDir()
-	s := &scene{t: t, errs: filepath.Join(dir, "stderr"), journal: filepath.Join(dir, "journal"), marker: markerVariable + "=" + dir}
+	s := &scene{t: t, errs: filepath.Join(dir, "stderr"), journal: filepath.Join(dir, "journal"), leftovers: filepath.Join(dir, "leftovers"), marker: markerVariable + "=" + dir}
 	errs, err := os.Create(s.errs)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer errs.Close()
 	s.cmd = exec.Command(self)
-	s.cmd.Env = append(os.Environ(), s.marker, roleVariable+"="+role, castVariable+"="+string(list), "JOURNAL="+s.journal)
+	s.cmd.Env = append(os.Environ(), s.marker, roleVariable+"="+role, castVariable+"="+string(list), "JOURNAL="+s.journal, "LEFTOVERS="+s.leftovers)
 	s.cmd.Stderr = errs
 	if s.in, err = s.cmd.StdinPipe(); err != nil {
 		t.Fatal(err)

@@ -215,7 +215,7 @@ func (f *fakeSystem) channel() (channel, int, error) {
 	return ours, -1, nil
 }
 
-func (f *fakeSystem) notify(pool.ID) (datagrams, string, error) {
+func (f *fakeSystem) notify(pool.ID, string) (datagrams, string, error) {
 	p := f.making()
 	p.notify = newSource()
 	return p.notify, "@notify", nil

@@ -37,6 +37,7 @@ type handover struct {
 	Versions  []savedVersion
 	Lives     []savedLife
 	Tickets   ticketKeys
+	NotifyDir string           // "", as from builds before: all notify sockets have abstract names
 	Signals   []syscall.Signal // that came and were not taken any more
 	Told      savedTold
 }

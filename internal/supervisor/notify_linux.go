@@ -2,28 +2,134 @@ package supervisor
 
 import (
 	"crypto/rand"
+	"errors"
 	"fmt"
+	"io/fs"
 	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/lastcall/lastcall/internal/pool"
 	"github.com/lastcall/lastcall/internal/wire"
 )
 
-// openNotify makes the notify socket of a life (sd_notify(3)). Each life has
-// its own, so that a datagram needs no pid to be told whose it is. It is an
-// abstract socket: that leaves no file behind however the supervisor ends, and
-// a worker of another user can reach it; its name cannot be guessed.
-func openNotify(id pool.ID) (datagrams, string, error) {
-	name := fmt.Sprintf("@lastcall/%s/%d/%s", id.Worker(), id.Life, rand.Text())
+// maxSocketPath is the length of the longest path of a socket (unix(7)).
+const maxSocketPath = 107
+
+// notifyDir chooses a path for the directory of the notify sockets, and makes
+// nothing: the guard must know of it first. systemd removes its
+// RUNTIME_DIRECTORY even where it has killed the guard, so that comes first.
+// Next to the control socket would be wrong: nobody but the supervisor's own
+// user may go there.
+func notifyDir() (string, error) {
+	runtime, _, _ := strings.Cut(os.Getenv("RUNTIME_DIRECTORY"), ":")
+	var errs []error
+	for _, in := range []string{runtime, os.TempDir()} {
+		if in == "" {
+			continue
+		}
+		dir := filepath.Join(in, "lastcall-notify-"+secret())
+		err := suits(in)
+		if longest := filepath.Join(dir, secret()); err == nil && len(longest) > maxSocketPath {
+			err = fmt.Errorf("%s is too long for a socket's path", in)
+		}
+		if err == nil {
+			return dir, nil
+		}
+		errs = append(errs, err)
+	}
+	return "", errors.Join(errs...)
+}
+
+// secret is a part of a path that cannot be guessed, and is short: 65 bits.
+func secret() string { return rand.Text()[:13] }
+
+// suits tells whether a directory for all workers can be made in another. Those
+// of root may have other users.
+func suits(in string) error {
+	if !filepath.IsAbs(in) {
+		return fmt.Errorf("%s is not an absolute path", in)
+	}
+	if err := unix.Access(in, unix.W_OK|unix.X_OK); err != nil {
+		return &fs.PathError{Op: "write to", Path: in, Err: err}
+	}
+	for at := filepath.Clean(in); os.Geteuid() == 0; at = filepath.Dir(at) {
+		info, err := os.Stat(at)
+		if err != nil {
+			return err
+		}
+		if info.Mode()&0o001 == 0 {
+			return fmt.Errorf("other users cannot search %s", at)
+		}
+		if at == filepath.Dir(at) {
+			break
+		}
+	}
+	return nil
+}
+
+// openNotify makes the notify socket of a life (sd_notify(3)) in the directory,
+// and that if it is not there. Each life has its own, so that a datagram needs no
+// pid to be told whose it is. It has a path, as systemd's: not every client knows
+// abstract names. Without a directory it has an abstract name nevertheless.
+func openNotify(id pool.ID, dir string) (datagrams, string, error) {
+	if dir == "" {
+		return listenNotify(fmt.Sprintf("@lastcall/%s/%d/%s", id.Worker(), id.Life, rand.Text()))
+	}
+	if err := ensureNotifyDir(dir); err != nil {
+		return nil, "", fmt.Errorf("open notify socket: %w", err)
+	}
+	s, path, err := listenNotify(filepath.Join(dir, secret()))
+	if err != nil {
+		return nil, "", err
+	}
+	// As systemd's: a worker may change its user by itself, so it is not known
+	// here to whom it should belong.
+	if err := os.Chmod(path, 0o666); err != nil {
+		s.Close()
+		return nil, "", fmt.Errorf("open notify socket: %w", err)
+	}
+	return s, path, nil
+}
+
+// ensureNotifyDir makes the directory, which all may search and only its owner
+// may list, if this is the first life or somebody has cleaned up. What is there
+// instead of one is not used: by now workers know the name.
+func ensureNotifyDir(dir string) error {
+	err := os.Mkdir(dir, 0o700)
+	if err == nil {
+		return os.Chmod(dir, 0o711) // whatever the umask
+	}
+	if !errors.Is(err, fs.ErrExist) {
+		return err
+	}
+	info, err := os.Lstat(dir)
+	if err != nil {
+		return err
+	}
+	if stat, ok := info.Sys().(*syscall.Stat_t); !ok || !info.IsDir() || int(stat.Uid) != os.Geteuid() || info.Mode()&0o022 != 0 {
+		return fmt.Errorf("%s is not the directory that was made", dir)
+	}
+	return nil
+}
+
+func listenNotify(name string) (*notifySocket, string, error) {
 	c, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Net: "unixgram", Name: name})
 	if err != nil {
 		return nil, "", fmt.Errorf("open notify socket: %w", err)
 	}
-	return &notifySocket{c}, name, nil
+	return &notifySocket{c, name}, name, nil
 }
 
 // A notifySocket is a notify socket that is read a datagram at a time.
-type notifySocket struct{ *net.UnixConn }
+type notifySocket struct {
+	*net.UnixConn
+	name string
+}
 
 // Receive waits for the next datagram, of which it returns at most maxNotify
 // bytes, without the descriptors that came with it.
@@ -34,4 +140,12 @@ func (s *notifySocket) Receive() ([]byte, error) {
 	}
 	datagram, _, _, err := wire.ReadDatagram(raw, maxNotify, nil)
 	return datagram, err
+}
+
+// Close closes the socket, and removes its path. That it is gone is no error.
+func (s *notifySocket) Close() error {
+	if !strings.HasPrefix(s.name, "@") {
+		_ = os.Remove(s.name)
+	}
+	return s.UnixConn.Close()
 }

@@ -9,9 +9,15 @@ import (
 	"github.com/lastcall/lastcall/internal/pool"
 )
 
-// openNotify: there is no notify socket where there is no systemd.
-func openNotify(pool.ID) (datagrams, string, error) { return nil, "", nil }
+// notifyDir: nothing needs one.
+func notifyDir() (string, error) { return "", nil }
 
-type notifySocket struct{ *net.UnixConn }
+// openNotify: there is no notify socket where there is no systemd.
+func openNotify(pool.ID, string) (datagrams, string, error) { return nil, "", nil }
+
+type notifySocket struct {
+	*net.UnixConn
+	name string
+}
 
 func (*notifySocket) Receive() ([]byte, error) { return nil, errors.ErrUnsupported }

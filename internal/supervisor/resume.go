@@ -54,7 +54,7 @@ func Resume(r io.Reader, o Options) (*Supervisor, error) {
 	}
 	s.inherited, s.core, s.began = h, core, h.Began
 	s.terminal, s.names, s.upgrades, s.pending = h.Terminal, h.Names, h.Upgrades, h.Signals
-	s.tickets = h.Tickets
+	s.tickets, s.notify.dir = h.Tickets, h.NotifyDir
 	s.told.hangup, s.told.verdict = h.Told.Hangup, h.Told.Verdict
 	if h.Fresh != nil {
 		s.fresh = h.Fresh
@@ -80,7 +80,7 @@ func (s *Supervisor) save() (*handover, error) {
 	}
 	h := &handover{
 		Format: handoverFormat, Version: s.options.Version, Upgrades: s.upgrades + 1, Core: core, Config: s.config,
-		Began: s.began, Terminal: s.terminal, Names: s.names, Fresh: s.fresh, Tickets: s.tickets, Control: -1, Guard: s.retired, Signals: s.pending,
+		Began: s.began, Terminal: s.terminal, Names: s.names, Fresh: s.fresh, Tickets: s.tickets, NotifyDir: s.notify.dir, Control: -1, Guard: s.retired, Signals: s.pending,
 		Told: savedTold{Hangup: s.told.hangup, Verdict: s.told.verdict, Line: s.options.Parent.Line()},
 	}
 	if s.control != nil {
@@ -281,7 +281,7 @@ func (s *Supervisor) resumeLife(saved savedLife) (err error) {
 		}
 	}
 	if saved.Notify >= 0 {
-		if l.notify, err = openNotifySocket(saved.Notify); err != nil {
+		if l.notify, err = openNotifySocket(saved.Notify, saved.Env.Notify); err != nil {
 			return err
 		}
 	}
@@ -341,7 +341,7 @@ func (s *Supervisor) resumeAsking(l *life, v pool.LifeView) {
 	}
 }
 
-func openNotifySocket(fd int) (*notifySocket, error) {
+func openNotifySocket(fd int, name string) (*notifySocket, error) {
 	f := os.NewFile(uintptr(fd), "notify")
 	if f == nil {
 		return nil, fmt.Errorf("descriptor %d is not valid", fd)
@@ -356,7 +356,7 @@ func openNotifySocket(fd int) (*notifySocket, error) {
 		c.Close()
 		return nil, fmt.Errorf("descriptor %d is a %T, not a unix socket", fd, c)
 	}
-	return &notifySocket{u}, nil
+	return &notifySocket{u, name}, nil
 }
 
 // openPipe takes over the reading end of a pipe; -1 gives one that is closed, as

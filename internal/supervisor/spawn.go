@@ -91,7 +91,7 @@ func (s *Supervisor) startProcess(l *life) error {
 	case !errors.Is(err, errors.ErrUnsupported):
 		return err
 	}
-	if l.notify, env.Notify, err = s.system.notify(l.id); err != nil {
+	if err := s.giveNotify(l); err != nil {
 		return err
 	}
 	files, newline, err := s.giveNewline(l, files)

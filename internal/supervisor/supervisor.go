@@ -90,6 +90,7 @@ type Supervisor struct {
 	names     map[string]string           // those, by the names of the configuration
 	fresh     map[string]bool             // programs of which the configuration says what no generation is yet
 	tickets   ticketKeys
+	notify    notifyPlace
 	replies   map[int]reply
 	token     int
 	told      told            // to the parent
@@ -227,11 +228,13 @@ func (s *Supervisor) run() Report {
 	}
 	s.system = sys
 	defer func() { _ = s.system.close() }() // the one there is by then
+	s.placeNotify()
 	s.startGuard()
 	defer func() {
 		// A panic ends the process, and the guard finishes the stop: it must
 		// not be told that all is well.
 		if s.report != nil {
+			s.removeNotify() // first: if this process is killed now, the guard does
 			s.guard.Close()
 		}
 	}()
@@ -255,7 +258,7 @@ func (s *Supervisor) run() Report {
 func (s *Supervisor) startGuard() {
 	s.guard = nil
 	if s.system.guard != nil {
-		s.guard = s.system.guard(inherited(), s.log)
+		s.guard = s.system.guard(inherited(), s.notify.dir, s.log)
 	}
 }
 

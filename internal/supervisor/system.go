@@ -21,13 +21,13 @@ import (
 // one here, so they are real in tests too.
 type system struct {
 	start func(proc.Spec) (process, error)
-	guard func(env []string, log *slog.Logger) *guard.Guard // nil: there is none
+	guard func(env []string, remove string, log *slog.Logger) *guard.Guard // nil: there is none
 	close func() error
 
 	// What joins the supervisor and a life. Each returns our end, and what the
 	// process is given of the other: a descriptor, a name, a file.
 	channel func() (channel, int, error)
-	notify  func(pool.ID) (datagrams, string, error)
+	notify  func(id pool.ID, dir string) (datagrams, string, error) // dir "": without a path
 	pipe    func() (source, *os.File, error)
 
 	pair func() (sender, receiver int, err error) // of what joins two lives
@@ -102,7 +102,9 @@ func newSystem() (system, error) {
 			}
 			return p, nil
 		},
-		guard:     func(env []string, log *slog.Logger) *guard.Guard { return guard.Start(children, env, log) },
+		guard: func(env []string, remove string, log *slog.Logger) *guard.Guard {
+			return guard.Start(children, env, remove, log)
+		},
 		close:     children.Close,
 		channel:   func() (channel, int, error) { return wire.Pair() },
 		notify:    openNotify,
