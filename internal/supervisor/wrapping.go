@@ -17,6 +17,7 @@ type wrapping struct {
 	outer     proc.Seen
 	inner     proc.Seen // zero: there is none
 	known     bool      // outer is known as a wrapper
+	lasts     bool      // inner has been seen twice: it is no tool that a script runs on its way
 	elsewhere []string  // where the inner one listens itself, or the outer if there is none
 }
 
@@ -142,6 +143,7 @@ func (s *Supervisor) sawWrapping(l *life, w *wrapping) {
 	if !w.wraps() && len(w.elsewhere) == 0 && l.wraps.wraps() && l.wraps.outer.Exe == w.outer.Exe {
 		return
 	}
+	w.lasts = w.wraps() && l.wraps.wraps() && l.wraps.inner.PID == w.inner.PID
 	l.wraps = w
 	if w.wraps() && (w.inner.PID == l.mainPID || len(w.elsewhere) > 0 && (w.known || l.ready)) {
 		s.tellWrapping(l)
@@ -164,7 +166,7 @@ func (s *Supervisor) neverReady(l *life) string {
 	case l.ready:
 		return ""
 	case l.hello || w == nil:
-	case w.wraps() && (w.known || w.inner.PID == l.mainPID || l.late && len(w.elsewhere) > 0):
+	case w.wraps() && (w.known && w.lasts || w.inner.PID == l.mainPID || l.late && len(w.elsewhere) > 0):
 		s.tellWrapping(l)
 		return w.String()
 	case l.late && len(w.elsewhere) > 0:
