@@ -95,6 +95,13 @@ func (s *httpServer) enter(c *conn) {
 	}
 }
 
+// connections counts those in the account.
+func (s *httpServer) connections() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.conns)
+}
+
 // forget ends the account of a connection that is closed.
 func (s *httpServer) forget(c *conn) {
 	s.mu.Lock()

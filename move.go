@@ -138,6 +138,15 @@ func (m *mover) Accepts(t handoff.Ticket) bool {
 	return s != nil && !m.draining.Load() && (t.Fresh || !s.tls)
 }
 
+// Load counts the connections of all servers.
+func (m *mover) Load() int {
+	n := 0
+	for _, s := range m.servers {
+		n += s.connections()
+	}
+	return n
+}
+
 // Adopt gives a connection to its server, as if it had just been accepted.
 func (m *mover) Adopt(nc net.Conn, t handoff.Ticket) bool {
 	s := m.servers[t.Listener]

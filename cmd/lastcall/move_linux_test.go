@@ -4,8 +4,10 @@ import (
 	"bufio"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/http"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -91,6 +93,40 @@ func TestRollMovesConnections(t *testing.T) {
 	}
 	if pid, closes, err := silent.ask(); err != nil || closes || pid == "" {
 		t.Errorf("who had said nothing: %q, %v, %v", pid, closes, err)
+	}
+	h.stops(0)
+}
+
+// TestRollKeepsTheBalance rolls workers that have about as many connections
+// each, and nobody ends up with the others'.
+func TestRollKeepsTheBalance(t *testing.T) {
+	h := found(t)
+	h.configure(fmt.Sprintf("[listen]\nweb = %q\n[program.web]\ncommand = [%q]\nworkers = 4\nlisten = [\"web\"]\nbalance = \"slots\"\n", h.addr, h.path("brisk")))
+	h.start()
+	h.logged("msg=ready\n")
+	var visitors []*visitor
+	for range 60 {
+		visitors = append(visitors, h.visit())
+	}
+	most := func() int {
+		counts := map[string]int{}
+		for i, v := range visitors {
+			pid, _, err := v.ask()
+			if err != nil {
+				t.Fatalf("client %d: %v", i, err)
+			}
+			counts[pid]++
+		}
+		t.Log(counts)
+		return slices.Max(slices.Collect(maps.Values(counts)))
+	}
+	before := most()
+	for range 4 {
+		h.do("restart")
+	}
+	const asked = 3 // what each peer is given before it has said what it has
+	if after := most(); after > before+asked {
+		t.Errorf("one worker has %d of %d connections, where none had more than %d", after, len(visitors), before)
 	}
 	h.stops(0)
 }

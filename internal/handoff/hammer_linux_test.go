@@ -21,6 +21,8 @@ type station struct {
 	moves  atomic.Int64
 }
 
+func (s *station) Load() int { return rand.IntN(20) }
+
 func (s *station) Accepts(Ticket) bool { return rand.IntN(20) > 0 }
 
 func (s *station) Adopt(c net.Conn, t Ticket) bool {

@@ -58,11 +58,16 @@ type Ticket struct {
 	Offered bool `json:"offered,omitempty"`
 }
 
-// An Adopter takes the connections a Receiver is given. Both methods are
+// An Adopter takes the connections a Receiver is given. Accepts and Adopt are
 // called from the Receiver's goroutines, one for each pair, with no lock held;
 // while one runs, nothing else arrives on its pair, so neither may wait for
 // anything.
 type Adopter interface {
+	// Load returns how many connections the adopter has, of whatever origin:
+	// a Sender gives to the peer that has fewest. It is called from any
+	// goroutine with locks of the Receiver held, and may not call it.
+	Load() int
+
 	// Accepts is asked when a connection is offered. It decides nothing yet:
 	// the connection may never come.
 	Accepts(Ticket) bool

@@ -21,6 +21,7 @@ type link struct {
 	raw  syscall.RawConn
 	buf  []byte
 	oob  []byte
+	load func() int // goes with every message; nil: a sender's
 
 	mu       sync.Mutex
 	unsent   []message     // while there is any, it is held back or a flush is under way
@@ -138,6 +139,9 @@ func (l *link) seal() {
 // drainLocked sends what is unsent, and reports whether nothing is left.
 func (l *link) drainLocked(fd uintptr) bool {
 	for len(l.unsent) > 0 {
+		if l.load != nil {
+			l.unsent[0].Load = l.load()
+		}
 		b, err := encode(l.unsent[0])
 		if err != nil { // only an offer can be too large
 			panic(err)

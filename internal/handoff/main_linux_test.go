@@ -167,6 +167,7 @@ type adopted struct {
 	tickets chan Ticket
 	refuse  func(Ticket) bool // at OFFER; nil: never
 	late    atomic.Bool       // refuse at COMMIT
+	load    int
 
 	entered, leave chan bool // if not nil: Adopt was called; it may go on
 }
@@ -174,6 +175,8 @@ type adopted struct {
 func newAdopted() *adopted {
 	return &adopted{conns: make(chan net.Conn, 20000), tickets: make(chan Ticket, 20000)}
 }
+
+func (a *adopted) Load() int { return a.load }
 
 func (a *adopted) Accepts(t Ticket) bool { return a.refuse == nil || !a.refuse(t) }
 

@@ -36,6 +36,7 @@ type message struct {
 	Why    why      `json:"why,omitempty"`    // of a NACK
 	Ticket *Ticket  `json:"ticket,omitempty"` // of an OFFER
 	Marks  *marks   `json:"marks,omitempty"`  // of an OFFER; none if the kernel does not count for this socket
+	Load   int      `json:"load,omitempty"`   // of a receiver: how many connections it has
 }
 
 // maxIDs is how many offers a message can be about: what a window may hold.

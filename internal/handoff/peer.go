@@ -11,7 +11,8 @@ type peer struct {
 	name   string
 	link   *link
 	offers map[uint64]*offer // made and not ended, the aborted ones too
-	window int               // how many of them there may be
+	window int               // how many of them there may be: one, until it has answered
+	load   int               // how many connections it has, as it said last
 
 	gone     bool // has ended
 	draining bool // takes nothing any more, as it has said
@@ -25,6 +26,10 @@ type peer struct {
 const window = 64
 
 func (p *peer) open() bool { return !p.gone && !p.draining && !p.silent && !p.resting }
+
+// expects is how many connections the peer has when it has taken what it was
+// offered.
+func (p *peer) expects() int { return p.load + len(p.offers) }
 
 func (p *peer) room() bool { return len(p.offers) < p.window }
 
@@ -67,20 +72,25 @@ type move struct {
 	turn    chan *offer // room with a peer; nil: there is nobody left
 }
 
-// choose returns the peer with the fewest offers among those that could take
-// m and have room. Nil: there is none; wait says that there are some without
-// room.
+// choose returns the peer with the fewest connections among those that could
+// take m. Nil: there is none; or, to wait for, that one has no room. To give to
+// the next best instead would leave its connections for good to a peer that has
+// enough: a roll goes from worker to worker, and the first to be replaced would
+// end up with everybody's. A peer that has not said what it has is asked first,
+// with one connection.
 func (s *Sender) choose(m *move) (best *peer, wait bool) {
 	for _, p := range s.peers {
 		if !p.open() || slices.Contains(m.refused, p) {
 			continue
 		}
-		wait = true
-		if p.room() && (best == nil || len(p.offers) < len(best.offers)) {
+		if best == nil || p.expects() < best.expects() {
 			best = p
 		}
 	}
-	return best, wait
+	if best != nil && !best.room() {
+		return nil, true
+	}
+	return best, false
 }
 
 // settle gives the room there is to those that wait, first come first served,
@@ -177,6 +187,7 @@ func (s *Sender) answered(p *peer, m message) {
 	defer s.mu.Unlock()
 	p.silent = false
 	p.window = window
+	p.load = m.Load
 	for _, id := range m.IDs {
 		o := p.offers[id]
 		switch {

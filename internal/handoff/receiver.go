@@ -54,6 +54,7 @@ func (r *Receiver) Add(name string, fd int) error {
 	if err != nil {
 		return fmt.Errorf("add sender %s: %w", name, err)
 	}
+	l.load = r.adopter.Load
 	src := &source{name: name, link: l, held: map[uint64]held{}}
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -36,7 +36,7 @@ func (s *Sender) Add(name string, fd int) error {
 	if err != nil {
 		return fmt.Errorf("add peer %s: %w", name, err)
 	}
-	p := &peer{name: name, link: l, offers: map[uint64]*offer{}, window: window}
+	p := &peer{name: name, link: l, offers: map[uint64]*offer{}, window: 1}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.closed {

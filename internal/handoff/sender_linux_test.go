@@ -13,14 +13,17 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// newSender has a Sender of one peer, and returns the peer's end.
+// newSender has a Sender of one peer, of which it knows that it has no
+// connections yet, and returns the peer's end.
 func newSender(t *testing.T) (s *Sender, end int, lost chan string) {
 	t.Helper()
 	lost = make(chan string, 10)
 	s = NewSender(func(peer string) { lost <- peer })
 	s.within = limit // a test that wants silence noticed says so
 	t.Cleanup(func() { s.Close() })
-	return s, join(t, s, "a"), lost
+	end = join(t, s, "a")
+	s.peers[0].window = window
+	return s, end, lost
 }
 
 func join(t *testing.T, s *Sender, name string) (end int) {
@@ -82,6 +85,14 @@ func (s *script) offer() uint64 {
 	}
 	closeAll(fds)
 	return m.IDs[0]
+}
+
+// take adopts what was offered.
+func (s *script) take(id uint64) {
+	s.t.Helper()
+	s.say(opAck, id)
+	s.expect(opCommit)
+	s.say(opDone, id)
 }
 
 func (s *script) say(kind op, id uint64) { s.link.send(kind, id, "") }
@@ -221,33 +232,6 @@ func TestNextPeerIsToldOfACopy(t *testing.T) {
 	}
 	a.next(t)
 	quiet.expect(opAbort)
-}
-
-// The peer with the fewest offers is chosen.
-func TestOffersAreSpread(t *testing.T) {
-	noneLeft(t)
-	s, end, _ := newSender(t)
-	peers := []*script{newScript(t, end), newScript(t, join(t, s, "b"))}
-	var results []chan error
-	for i := range 6 {
-		_, server := connect(t)
-		results = append(results, send(s, server))
-		until(t, "offered", func() bool { return outstanding(s) == i+1 })
-	}
-	for _, peer := range peers {
-		var ids []uint64
-		for range 3 {
-			ids = append(ids, peer.offer())
-		}
-		for _, id := range ids {
-			peer.say(opAck, id)
-			peer.expect(opCommit)
-			peer.say(opDone, id)
-		}
-	}
-	for _, result := range results {
-		must(t, wait(t, result))
-	}
 }
 
 // A peer that reads nothing is given a window of offers and no more.
