@@ -18,7 +18,7 @@ func takeH2(ctx context.Context, l *lab, p plan) (*table, error) {
 	secure.SetHTTP2(true)
 	clear.SetUnencryptedHTTP2(true)
 	name := fmt.Sprintf("Go client, %d connections of %d streams, POSTs with pauses of 0-300 µs, ", h2Clients, h2Streams)
-	t, err := l.rollTable(ctx, p, fmt.Sprintf("%d rolling restarts of %d workers, with HTTP/2", p.rolls+p.paced, rollWorkers), []pressure{
+	t, err := l.rollTable(ctx, p, fmt.Sprintf("%d rolling restarts of %d workers, with HTTP/2", p.allRolls(), rollWorkers), []pressure{
 		{name + "TLS", "", []string{"-tls"}, posting("https://", secure, h2Clients, h2Streams)},
 		{name + "h2c", "", []string{"-h2c"}, posting("http://", clear, h2Clients, h2Streams)},
 	})

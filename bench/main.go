@@ -83,15 +83,15 @@ func figures() []figure {
 
 // A plan is what to measure and how often.
 type plan struct {
-	runs   int           // of each stop
-	pairs  int           // of load with and without the package
-	load   time.Duration // how long each of their turns is
-	rolls  int           // of four workers, under each kind of load, without a pause
-	steady time.Duration // of each kind of load without rolls, after those
-	paced  int           // rolls under each kind of load, one each rollEvery, after that
-	long   int           // rolls without load, one after the other
-	only   []string
-	write  bool
+	runs  int           // of each stop
+	pairs int           // of load with and without the package
+	load  time.Duration // how long each of their turns is
+	rolls int           // of four workers, under each kind of load, without a pause
+	turns int           // after those, without rolls and with one each rollEvery, so many of each
+	turn  time.Duration // how long each of these is
+	long  int           // rolls without load, one after the other
+	only  []string
+	write bool
 }
 
 // figureNames are in the order in which the figures are taken and written.
@@ -111,8 +111,8 @@ func parsePlan(args []string) (plan, error) {
 	f.IntVar(&p.pairs, "pairs", 10, "pairs of servers under load, with and without the package")
 	f.DurationVar(&p.load, "load", time.Second, "length of each of their turns, whole seconds")
 	f.IntVar(&p.rolls, "rolls", 200, "rolling restarts under each kind of load, without a pause")
-	f.DurationVar(&p.steady, "steady", 10*time.Second, "each kind of load without them, after those")
-	f.IntVar(&p.paced, "paced", 20, "rolling restarts under each kind of load, one a second, after that")
+	f.IntVar(&p.turns, "turns", 5, "pairs of turns of each kind of load, without and with one of them a second, after those")
+	f.DurationVar(&p.turn, "turn", 5*time.Second, "length of each of those turns")
 	f.IntVar(&p.long, "long", 1000, "rolling restarts without load, in one supervisor")
 	only := f.String("only", all, "figures to take")
 	f.BoolVar(&p.write, "write", false, "put the figures taken into README.md of the current directory, in the place of earlier ones")
@@ -128,10 +128,10 @@ func parsePlan(args []string) (plan, error) {
 	switch {
 	case f.NArg() > 0:
 		return plan{}, fmt.Errorf("unexpected argument %q", f.Arg(0))
-	case p.runs < 1 || p.pairs < 1 || p.rolls < 1 || p.paced < 1:
-		return plan{}, errors.New("runs, pairs, rolls and paced must be at least 1")
-	case p.steady <= 0:
-		return plan{}, errors.New("steady must be more than nothing")
+	case p.runs < 1 || p.pairs < 1 || p.rolls < 1 || p.turns < 1:
+		return plan{}, errors.New("runs, pairs, rolls and turns must be at least 1")
+	case p.turn <= 0:
+		return plan{}, errors.New("turn must be more than nothing")
 	case p.long < longPoints:
 		return plan{}, fmt.Errorf("long must be at least %d", longPoints)
 	case p.load < time.Second || p.load%time.Second != 0:

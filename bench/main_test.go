@@ -53,7 +53,7 @@ func TestFigures(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer l.close()
-	p := plan{runs: 1, pairs: 1, load: time.Second, rolls: 1, steady: 100 * time.Millisecond, paced: 1, long: longPoints}
+	p := plan{runs: 1, pairs: 1, load: time.Second, rolls: 1, turns: 1, turn: 100 * time.Millisecond, long: longPoints}
 	rows := map[string]int{
 		"stop": 3, "idle": 4, "rate": 2, "roll": 6, "h2": 2, "h2load": 2, "herd": 1, "stock": 6, "long": longPoints + 1,
 		"respawn": 1, "footprint": 2, "crowd": 3, "balance": 2,
@@ -142,7 +142,7 @@ func TestParsePlan(t *testing.T) {
 		t.Errorf("parsePlan: %+v, %v", p, err)
 	}
 	for _, args := range [][]string{
-		{"-runs", "0"}, {"-pairs", "-1"}, {"-rolls", "0"}, {"-paced", "0"}, {"-steady", "0"}, {"-long", "3"}, {"-load", "1500ms"}, {"-load", "0"},
+		{"-runs", "0"}, {"-pairs", "-1"}, {"-rolls", "0"}, {"-turns", "0"}, {"-turn", "0"}, {"-long", "3"}, {"-load", "1500ms"}, {"-load", "0"},
 		{"-only", "stop,bogus"}, {"stop"},
 	} {
 		if p, err := parsePlan(args); err == nil {

@@ -17,22 +17,41 @@ const (
 	rollsLimit = 15 * time.Minute
 )
 
-// A rolling is what rolling restarts did under one kind of load, in three phases
-// that have one server and a client each.
+// A rolling is what rolling restarts did under one kind of load: without a
+// pause, and then in turns with none at all.
 type rolling struct {
 	hurried measured        // one after the other without a pause
 	times   []time.Duration // of those
-	steady  measured        // none
-	paced   measured        // one each rollEvery
+	turns   []turn
 }
 
-// lost and answered are of all phases.
-func (r *rolling) lost() int     { return r.hurried.lost + r.steady.lost + r.paced.lost }
-func (r *rolling) answered() int { return r.hurried.requests + r.steady.requests + r.paced.requests }
+// A turn is a pair of two that follow each other.
+type turn struct {
+	steady measured // no roll
+	paced  measured // one each rollEvery
+}
 
 // ratio says how much longer clients wait for an answer when a server is rolled
 // at a pace that leaves it time to serve.
-func (r *rolling) ratio() float64 { return float64(r.paced.p99) / float64(r.steady.p99) }
+func (t *turn) ratio() float64 { return float64(t.paced.p99) / float64(t.steady.p99) }
+
+// all is what was measured, in all phases.
+func (r *rolling) all() (lost, answered int) {
+	loads := []measured{r.hurried}
+	for _, t := range r.turns {
+		loads = append(loads, t.steady, t.paced)
+	}
+	for _, m := range loads {
+		lost, answered = lost+m.lost, answered+m.requests
+	}
+	return lost, answered
+}
+
+// pacedRolls is how many rolls a turn has.
+func (p plan) pacedRolls() int { return max(1, int(p.turn/rollEvery)) }
+
+// allRolls is how many rolls each kind of load has.
+func (p plan) allRolls() int { return p.rolls + p.turns*p.pacedRolls() }
 
 // A measured load is one with the connections that were opened for it, by
 // anybody.
@@ -43,7 +62,7 @@ type measured struct {
 
 // takeRoll counts what rolling restarts lose.
 func takeRoll(ctx context.Context, l *lab, p plan) (*table, error) {
-	t, err := l.rollTable(ctx, p, fmt.Sprintf("%d rolling restarts of %d workers, under load", p.rolls+p.paced, rollWorkers), l.pressures())
+	t, err := l.rollTable(ctx, p, fmt.Sprintf("%d rolling restarts of %d workers, under load", p.allRolls(), rollWorkers), l.pressures())
 	if err != nil {
 		return nil, err
 	}
@@ -72,17 +91,21 @@ func (l *lab) rollTable(ctx context.Context, p plan, title string, kinds []press
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", kind.name, err)
 		}
-		worst = max(worst, got.ratio())
-		t.add(kind.name, strconv.Itoa(got.lost()), strconv.Itoa(got.answered()), strconv.Itoa(got.steady.opened), strconv.Itoa(got.hurried.opened),
-			millis(median(got.times)), millis(got.steady.p99), millis(got.paced.p99), fmt.Sprintf("%.2f", got.ratio()))
+		lost, answered := got.all()
+		ratio := medianOf(got.turns, (*turn).ratio)
+		worst = max(worst, ratio)
+		of := func(wait func(*turn) time.Duration) string {
+			return millis(time.Duration(medianOf(got.turns, func(t *turn) float64 { return float64(wait(t)) })))
+		}
+		t.add(kind.name, strconv.Itoa(lost), strconv.Itoa(answered), strconv.Itoa(got.turns[0].steady.opened), strconv.Itoa(got.hurried.opened), millis(median(got.times)),
+			of(func(t *turn) time.Duration { return t.steady.p99 }), of(func(t *turn) time.Duration { return t.paced.p99 }), fmt.Sprintf("%.2f", ratio))
 	}
-	t.note("Three phases, with one server and a client each: `lastcall restart` %d times without a pause; %v without it; and %d times, begun one every %v, or later if the one before takes longer. Lost and answered are of all three, opened rolling and the time of a roll of the first.", p.rolls, p.steady, p.paced, rollEvery)
-	t.note("p99 is the 99th percentile of the time a client waits for an answer, by its own account: steady in the second phase, rolling in the third. In the first it would say how long so many new processes keep the processors. Target for the ratio: at most %.1f: %s.", rollTarget, verdict(worst <= rollTarget))
+	t.note("One server for each kind of load, and a client for each of these phases: `lastcall restart` %d times without a pause; then, taking turns, %d times %v without it, and as often %d times of it, begun one every %v, or later if the one before takes longer. Lost and answered are of all phases, opened rolling and the time of a roll of the first.", p.rolls, p.turns, p.turn, p.pacedRolls(), rollEvery)
+	t.note("p99 is the 99th percentile of the time a client waits for an answer, by its own account: the median of the turns without rolls, and of those with them; in the first phase it would say how long so many new processes keep the processors. The ratio is the median of those of the pairs of turns. Target: at most %.1f: %s.", rollTarget, verdict(worst <= rollTarget))
 	return t, nil
 }
 
-// roll restarts a server of its own under one kind of load. A phase of which the
-// plan has nothing is left out.
+// roll restarts a server of its own under one kind of load.
 func (l *lab) roll(ctx context.Context, s subject, kind pressure, p plan) (r rolling, err error) {
 	ctx, cancel := context.WithTimeout(ctx, rollsLimit)
 	defer cancel()
@@ -91,22 +114,18 @@ func (l *lab) roll(ctx context.Context, s subject, kind pressure, p plan) (r rol
 		return r, err
 	}
 	defer server.close()
-	for _, phase := range []struct {
-		name string
-		of   bool
-		got  *measured
-		do   func() error
-	}{
-		{"rolls without a pause", p.rolls > 0, &r.hurried, func() (err error) { r.times, err = l.restart(ctx, server, p.rolls); return err }},
-		{"steady", p.steady > 0, &r.steady, func() error { return pause(ctx, p.steady) }},
-		{"paced rolls", p.paced > 0, &r.paced, func() error { return l.pace(ctx, server, p.paced) }},
-	} {
-		if !phase.of {
-			continue
+	if r.hurried, err = kind.during(ctx, server, func() (err error) { r.times, err = l.restart(ctx, server, p.rolls); return err }); err != nil {
+		return r, fmt.Errorf("rolls without a pause: %w", err)
+	}
+	for range p.turns {
+		var t turn
+		if t.steady, err = kind.during(ctx, server, func() error { return pause(ctx, p.turn) }); err != nil {
+			return r, fmt.Errorf("no rolls: %w", err)
 		}
-		if *phase.got, err = kind.during(ctx, server, phase.do); err != nil {
-			return r, fmt.Errorf("%s: %w", phase.name, err)
+		if t.paced, err = kind.during(ctx, server, func() error { return l.pace(ctx, server, p.pacedRolls()) }); err != nil {
+			return r, fmt.Errorf("paced rolls: %w", err)
 		}
+		r.turns = append(r.turns, t)
 	}
 	return r, server.end(ctx)
 }

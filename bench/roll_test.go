@@ -32,30 +32,35 @@ func TestRollPhases(t *testing.T) {
 		return func() (load, error) {
 			took, rolls = append(took, time.Since(began)), append(rolls, restarts()-before)
 			phase := len(rolls)
-			n := []int{1, 10, 100}[phase-1]
+			n := []int{1, 10, 100, 1000, 10000}[phase-1]
 			return load{requests: 2 * n, lost: n, p99: time.Duration(phase) * time.Second}, nil
 		}, nil
 	}}
 
-	got, err := l.roll(t.Context(), l.bare(), kind, plan{rolls: 3, steady: 10 * time.Millisecond, paced: 2})
+	got, err := l.roll(t.Context(), l.bare(), kind, plan{rolls: 3, turns: 2, turn: 2 * rollEvery})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if want := []int{3, 0, 2}; !slices.Equal(rolls, want) {
-		t.Errorf("restarts in the phases: %v, want %v", rolls, want)
+	if want := []int{3, 0, 2, 0, 2}; !slices.Equal(rolls, want) {
+		t.Fatalf("restarts in the phases: %v, want %v", rolls, want)
 	}
-	if least := 2 * rollEvery; len(took) == 3 && took[2] < least {
-		t.Errorf("the paced rolls were over after %v, want at least %v", took[2], least)
+	for i, d := range took[1:] {
+		if d < 2*rollEvery {
+			t.Errorf("turn %d was over after %v, want at least %v", i, d, 2*rollEvery)
+		}
 	}
-	if len(got.times) != 3 || got.lost() != 111 || got.answered() != 222 || got.ratio() != 1.5 {
-		t.Errorf("times %v, %d lost, %d answered, ratio %v; want 3 times, 111, 222, 1.5", got.times, got.lost(), got.answered(), got.ratio())
+	if lost, answered := got.all(); len(got.times) != 3 || lost != 11111 || answered != 22222 {
+		t.Errorf("times %v, %d lost, %d answered; want 3 times, 11111, 22222", got.times, lost, answered)
+	}
+	if a, b := got.turns[0].ratio(), got.turns[1].ratio(); a != 1.5 || b != 1.25 {
+		t.Errorf("ratios %v and %v, want 1.5 and 1.25", a, b)
 	}
 
 	rolls = nil
 	if got, err = l.roll(t.Context(), l.bare(), kind, plan{rolls: 1}); err != nil {
 		t.Fatal(err)
 	}
-	if !slices.Equal(rolls, []int{1}) || got.lost() != 1 {
-		t.Errorf("of a plan of one roll: restarts in the phases %v, %d lost", rolls, got.lost())
+	if lost, _ := got.all(); !slices.Equal(rolls, []int{1}) || lost != 1 {
+		t.Errorf("of a plan of one roll: restarts in the phases %v, %d lost", rolls, lost)
 	}
 }

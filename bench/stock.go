@@ -25,7 +25,8 @@ func takeStock(ctx context.Context, l *lab, p plan) (*table, error) {
 			if err != nil {
 				return nil, fmt.Errorf("%s: %w", kind.name, err)
 			}
-			row = append(row, fmt.Sprintf("%.1f of %.0f", float64(got.lost())/float64(rolls), float64(got.lost()+got.answered())/float64(rolls)))
+			lost, answered := got.all()
+			row = append(row, fmt.Sprintf("%.1f of %.0f", float64(lost)/float64(rolls), float64(lost+answered)/float64(rolls)))
 		}
 		t.add(row...)
 	}
