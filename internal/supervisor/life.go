@@ -45,6 +45,7 @@ type life struct {
 	ctx    context.Context // ends with the life
 	cancel context.CancelFunc
 	spoke  context.CancelFunc // ends the guessing of its readiness
+	trust  context.CancelFunc // ends the looking whether it is a wrapper; nil: nobody does
 	gate   context.CancelFunc // ends the asking of its gate; nil: not asked
 
 	handed *proc.Handover // while another executable is about to take over; nil: it is not

@@ -35,6 +35,9 @@ func (s *Supervisor) heard(l *life, m wire.Message) {
 	switch {
 	case m.Hello != nil:
 		l.hello = true
+		if l.trust != nil {
+			l.trust()
+		}
 		l.guarded.Drains()
 		s.forgetWork(l)
 		s.step(pool.Hello{ID: l.id, Moves: slices.Contains(m.Hello.Features, wire.FeatureMove)})

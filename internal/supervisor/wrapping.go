@@ -1,6 +1,7 @@
 package supervisor
 
 import (
+	"context"
 	"fmt"
 	"slices"
 	"strings"
@@ -97,11 +98,14 @@ const (
 )
 
 // watchWrapping looks whether a life that is given sockets is a wrapper, until
-// it is ready, and once more then.
+// it is ready, and once more then; or until it speaks for itself: package
+// lastcall needs no LISTEN_PID, and each look costs a roll under load.
 func (s *Supervisor) watchWrapping(l *life) {
 	if len(l.program.Listen) == 0 || s.system.wrapping == nil {
 		return
 	}
+	ctx, cancel := context.WithCancel(l.ctx)
+	l.trust = cancel
 	look, pid, listeners := s.system.wrapping, l.process.Pid(), s.socketsOf(l, l.program.Listen)
 	go func() {
 		tick := time.NewTicker(wrapEvery)
@@ -109,11 +113,13 @@ func (s *Supervisor) watchWrapping(l *life) {
 		began, seen, deep := time.Now(), false, false
 		for ready := false; !ready; {
 			select {
-			case <-l.ctx.Done():
-				return
+			case <-ctx.Done():
 			case <-l.settled:
 				ready = true
 			case <-tick.C:
+			}
+			if ctx.Err() != nil {
+				return
 			}
 			if !deep && time.Since(began) >= wrapLate {
 				deep = true
@@ -121,12 +127,12 @@ func (s *Supervisor) watchWrapping(l *life) {
 			}
 			w, taken := look(pid, listeners, deep || ready)
 			if taken {
-				s.call(l.ctx, func() { l.wraps = nil })
+				s.call(ctx, func() { l.wraps = nil })
 				return
 			}
 			if something := w.wraps() || w != nil && len(w.elsewhere) > 0; something || seen {
 				seen = true
-				s.call(l.ctx, func() { s.sawWrapping(l, w) })
+				s.call(ctx, func() { s.sawWrapping(l, w) })
 			}
 		}
 	}()
@@ -138,7 +144,7 @@ func (s *Supervisor) watchWrapping(l *life) {
 // server since is not.
 func (s *Supervisor) sawWrapping(l *life, w *wrapping) {
 	if l.hello || w == nil {
-		return // package lastcall needs no LISTEN_PID
+		return
 	}
 	if !w.wraps() && len(w.elsewhere) == 0 && l.wraps.wraps() && l.wraps.outer.Exe == w.outer.Exe {
 		return
