@@ -5,8 +5,10 @@ import (
 	"crypto/tls"
 	"errors"
 	"log/slog"
+	"maps"
 	"net"
 	"net/http"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -261,13 +263,20 @@ func (s *httpServer) leave(l *leaving, now time.Time) {
 	s.leaving.Store(true)
 	s.mu.Lock()
 	s.order = l
-	conns := make([]*conn, 0, len(s.conns))
-	for c := range s.conns {
-		conns = append(conns, c)
-	}
+	conns := slices.Collect(maps.Keys(s.conns))
 	s.mu.Unlock()
 	for _, c := range conns {
 		c.leave(l, now)
+	}
+}
+
+// offerAgain has the connections that wait for a sibling offered now.
+func (s *httpServer) offerAgain(now time.Time) {
+	s.mu.Lock()
+	conns := slices.Collect(maps.Keys(s.conns))
+	s.mu.Unlock()
+	for _, c := range conns {
+		c.offerAgain(now)
 	}
 }
 
@@ -304,10 +313,7 @@ func (s *httpServer) tend(now time.Time) {
 // closeAll closes what is left.
 func (s *httpServer) closeAll() {
 	s.mu.Lock()
-	conns := make([]*conn, 0, len(s.conns))
-	for c := range s.conns {
-		conns = append(conns, c)
-	}
+	conns := slices.Collect(maps.Keys(s.conns))
 	if s.shutDown == nil {
 		s.shutDown = func() {}
 	}

@@ -39,13 +39,27 @@ func (c *conn) leave(l *leaving, now time.Time) {
 	c.arm()
 }
 
-// moveSoon has the connection offered to a sibling, if it can be. c.mu is held.
+// moveSoon has the connection offered to a sibling, if it can be: now, or as
+// soon as there is one. c.mu is held.
 func (c *conn) moveSoon(now time.Time) bool {
 	if !c.movable() || !c.server.mover.on() || c.unwanted(now) {
 		return false
 	}
 	c.moveAt, c.leaveAt = now, time.Time{}
+	if c.server.mover.sender.Peers() == 0 {
+		c.moveAt = now.Add(moveAgain)
+	}
 	return true
+}
+
+// offerAgain has a connection that waits for a sibling offered now.
+func (c *conn) offerAgain(now time.Time) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.moveAt.After(now) {
+		c.moveAt = now
+		c.arm()
+	}
 }
 
 // leaveSoon has the connection closed, unless a request comes in time. A client

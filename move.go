@@ -78,6 +78,9 @@ func (m *mover) introduced(p *wire.Peer) {
 	if err := m.sender.Add(name, p.FD); err != nil && !errors.Is(err, net.ErrClosed) {
 		m.log.Warn("cannot hand connections to a sibling", "sibling", p.Worker, "error", err)
 	}
+	for _, s := range m.servers {
+		s.offerAgain(time.Now())
+	}
 }
 
 // lost tells the supervisor of a sibling that is gone: if only the pair is, it

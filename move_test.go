@@ -306,6 +306,36 @@ func TestNobodyToMoveTo(t *testing.T) {
 	f.gone(old)
 }
 
+// TestMoveWaitsForASibling has a connection offered as soon as there is somebody,
+// and not when its turn would come.
+func TestMoveWaitsForASibling(t *testing.T) {
+	f := newFamily(t, answers)
+	defer f.end()
+	dial(t, f.current.addr).roundTrip("/")
+	old := f.current
+	old.drainWith(wire.Drain{Reason: wire.ReasonRoll, Timeout: time.Hour, Move: true})
+	eventually(t, "it waits", func() bool {
+		h := old.server.Handler.(*httpServer)
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		for c := range h.conns {
+			c.mu.Lock()
+			defer c.mu.Unlock()
+			if c.moveAt.IsZero() || c.offering {
+				return false
+			}
+			c.moveAt = time.Now().Add(time.Hour)
+			c.arm()
+		}
+		return true
+	})
+	f.current = f.start()
+	f.introduce(old, f.current)
+	if report := f.gone(old); report.Moved != 1 {
+		t.Errorf("report %+v, want 1 moved", report)
+	}
+}
+
 // TestSiblingRefuses has the only sibling end before the connections come: they
 // stay where they are, until there is another.
 func TestSiblingRefuses(t *testing.T) {
