@@ -11,6 +11,8 @@ import (
 
 func turnAway(int) error { return errors.ErrUnsupported }
 
+func refuseNewcomers(int) error { return errors.ErrUnsupported }
+
 func passNewcomers(int) error { return nil }
 
 func stopListening(int) error { return errors.ErrUnsupported }

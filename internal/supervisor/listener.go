@@ -111,7 +111,9 @@ func (s *Supervisor) letGo(l *listener) {
 	if l.closed {
 		return
 	}
-	if l.kept == nobody && s.foreign(l.name) {
+	// Rather than to shut the socket down at once: a worker that is at work, and
+	// then accepts again, would meet an error that some never stop trying.
+	if l.kept == nobody && s.foreign(l.name) && l.RefuseNewcomers() != nil {
 		switch err := l.Refuse(); {
 		case errors.Is(err, sock.ErrNotEmpty):
 			s.letGoLater(l) // to refuse now would reset who is in it

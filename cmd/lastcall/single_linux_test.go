@@ -1,0 +1,143 @@
+package main
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/signal"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// playSingle serves one client after the other, without package lastcall, and
+// keeps its socket to its end: TERM has it finish what it does, and whoever waits
+// then. An accept that fails is what it cannot cope with. A request is as
+// playWorker's. How it waits cannot be seen, so it needs readyByUptime.
+func playSingle() {
+	told := make(chan os.Signal, 1)
+	signal.Notify(told, syscall.SIGTERM)
+	const inherited = 3
+	if err := syscall.SetNonblock(inherited, true); err != nil {
+		panic(err)
+	}
+	for {
+		fd, _, err := syscall.Accept(inherited)
+		switch err {
+		case nil:
+			serveSingle(os.NewFile(uintptr(fd), "connection"))
+		case syscall.EAGAIN:
+			select {
+			case <-told:
+				return
+			case <-time.After(time.Millisecond):
+			}
+		default:
+			note("accept: " + err.Error())
+			return
+		}
+	}
+}
+
+const readyByUptime = "ready = \"uptime\"\nmin_uptime = \"10ms\"\n"
+
+func serveSingle(c *os.File) {
+	defer c.Close()
+	if _, err := http.ReadRequest(bufio.NewReader(c)); err != nil {
+		return
+	}
+	note("begun")
+	for range time.Tick(2 * time.Millisecond) {
+		if _, err := os.Stat("go"); err == nil {
+			break
+		}
+	}
+	fmt.Fprint(c, "HTTP/1.1 200 OK\r\n\r\ndone\n")
+}
+
+// A worker is at work when its listener is closed, and accepts again after that:
+// it finds whoever is in the queue, or nobody, but no error. Newcomers are refused
+// meanwhile.
+func TestAcceptAfterTheClose(t *testing.T) {
+	for _, balance := range []string{"shared", "slots"} {
+		for _, waiting := range []int{0, 1} {
+			for who, house := range map[string]func(*testing.T) *house{"anybody": found, "an ordinary user": ordinary} {
+				t.Run(fmt.Sprintf("%s, %d waiting, %s", balance, waiting, who), func(t *testing.T) {
+					h := house(t)
+					h.configure(fmt.Sprintf("[listen]\nweb = %q\n[program.web]\ncommand = [%q]\nlisten = [\"web\"]\nbalance = %q\n", h.addr, h.path("single"), balance) + readyByUptime)
+					if who == "anybody" {
+						h.start()
+					} else {
+						h.startOrdinary()
+					}
+					h.logged("msg=ready\n")
+					acceptAfterTheClose(t, h, waiting)
+				})
+			}
+		}
+	}
+}
+
+func acceptAfterTheClose(t *testing.T, h *house, waiting int) {
+	answer := h.post()
+	var queued []net.Conn
+	for range waiting {
+		c, err := net.Dial("tcp", h.addr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		fmt.Fprint(c, "GET / HTTP/1.0\r\n\r\n")
+		queued = append(queued, c)
+	}
+	h.send(syscall.SIGTERM)
+	h.logged("msg=closed listener=web")
+	if c, err := net.Dial("tcp", h.addr); !errors.Is(err, syscall.ECONNREFUSED) {
+		t.Errorf("a newcomer got %v, %v, want a refusal", c, err)
+	}
+	h.finish()
+	h.whole(answer)
+	for _, c := range queued {
+		if b, err := io.ReadAll(c); err != nil || !strings.HasSuffix(string(b), "done\n") {
+			t.Errorf("who waited got %q, %v", b, err)
+		}
+	}
+	h.ends(0)
+	if got, want := h.read("journal"), strings.Repeat("begun\n", 1+waiting); got != want {
+		t.Errorf("journal %q, want %q", got, want)
+	}
+}
+
+// The same of one port of many.
+func TestAcceptAfterTheCloseOfOnePort(t *testing.T) {
+	h := aRow(t, "single", 2, readyByUptime).begin()
+	c, err := net.Dial("tcp", h.at(1))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	fmt.Fprint(c, "GET / HTTP/1.0\r\n\r\n")
+	h.until("the request has begun", func() bool { return strings.Contains(h.read("journal"), "begun") })
+	var drain sync.WaitGroup
+	drain.Go(func() { h.do("drain", "web.1") })
+	h.until("it drains", func() bool { return h.worker("web.1").State == "draining" })
+	h.until("newcomers are refused", func() bool { return h.refusedAtOnce(1) })
+	h.finish()
+	if b, err := io.ReadAll(c); err != nil || !strings.HasSuffix(string(b), "done\n") {
+		t.Errorf("what it had: %q, %v", b, err)
+	}
+	drain.Wait()
+	if journal := h.read("journal"); journal != "begun\n" {
+		t.Errorf("journal:\n%s", journal)
+	}
+	h.do("start", "web.1")
+	if h.refused(1) {
+		t.Error("it is started, and nobody is at its port")
+	}
+}
