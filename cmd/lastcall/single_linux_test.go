@@ -114,6 +114,33 @@ func acceptAfterTheClose(t *testing.T, h *house, waiting int) {
 	}
 }
 
+// A successor takes the port while a worker that keeps its socket is at work.
+func TestSuccessorOfAWorkerAtWork(t *testing.T) {
+	h, next := ordinary(t), ordinary(t)
+	next.addr = h.addr
+	for house, server := range map[*house]string{h: "single", next: "brisk"} {
+		house.configure(fmt.Sprintf("[program.web]\ncommand = [%q]\nworkers = 2\nlisten = [%q]\n", house.path(server), h.addr) + readyByUptime)
+	}
+	h.startOrdinary()
+	answer := h.post()
+	h.send(syscall.SIGTERM)
+	h.logged("msg=closed listener=web")
+	next.startOrdinary()
+	for range 8 {
+		if pid, err := askPid(h.addr); err != nil || strings.Contains(pid, "done") {
+			t.Errorf("the successor is asked: %q, %v", pid, err)
+		}
+	}
+	h.finish()
+	h.whole(answer)
+	_ = h.cmd.Wait()
+	if code := h.cmd.ProcessState.ExitCode(); code != 0 {
+		t.Errorf("exit code %d", code)
+	}
+	next.send(syscall.SIGTERM)
+	next.ends(0)
+}
+
 // The same of one port of many.
 func TestAcceptAfterTheCloseOfOnePort(t *testing.T) {
 	h := aRow(t, "single", 2, readyByUptime).begin()

@@ -24,6 +24,8 @@ func halfOpen(string) bool { return false }
 
 func letJoin(int) error { return errors.ErrUnsupported }
 
+func succeed(Address, Options) (net.Listener, error) { return nil, errors.ErrUnsupported }
+
 func handshakes(string) map[handshake]bool { return nil }
 
 func awaitSoftirqs() {}

@@ -171,16 +171,20 @@ func (l *Listener) queued() (int, error) {
 }
 
 // RefuseNewcomers has newcomers refused, and leaves all else as it is for holders
-// that keep their descriptors: they go on accepting whoever is in the queue, and
-// a port stays taken until the last of them closes. It is for good, as Quiesce.
-// An abstract name, and a kernel that cannot do it (Linux before 5.7, another
-// system), give an error, and Refuse is left. It may be repeated.
+// that keep their descriptors: they go on accepting whoever is in the queue. A
+// port stays taken until the last of them closes, but for a Listen by this user.
+// It is for good, as Quiesce. An abstract name, and a kernel that cannot do it
+// (Linux before 5.7, another system), give an error, and Refuse is left. It may be
+// repeated.
 func (l *Listener) RefuseNewcomers() error {
 	return l.locked("refuse newcomers on", func() error {
 		if l.address.Network == "unix" {
 			return unlinkForGood(l.path)
 		}
-		return refuseNewcomers(l.fd)
+		if err := refuseNewcomers(l.fd); err != nil {
+			return err
+		}
+		return letJoin(l.fd)
 	})
 }
 
@@ -255,7 +259,10 @@ func bind(a Address, o Options) (net.Listener, *boundPath, error) {
 		lc.Control = func(_, _ string, raw syscall.RawConn) error { return controlRaw(raw, letJoin) }
 	}
 	l, err := lc.Listen(context.Background(), a.Network, a.Address)
-	if errors.Is(err, syscall.EADDRINUSE) {
+	if errors.Is(err, syscall.EADDRINUSE) && !o.join {
+		if next, e := succeed(a, o); e == nil {
+			return next, nil, nil
+		}
 		return nil, nil, inUse(a, err)
 	}
 	return l, nil, bare(err)
