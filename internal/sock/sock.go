@@ -189,11 +189,11 @@ func (l *Listener) RefuseNewcomers() error {
 }
 
 // Refuse ends listening for all holders at once, for those that keep their
-// descriptors: newcomers are refused, a successor can bind a port or path, and an
-// accept returns EINVAL, so tell the holders to stop before. It would reset
-// everybody in the queue, so it returns ErrNotEmpty unless Empty. Quiesce
-// first: else a client may slip in between. Other systems than Linux give
-// errors.ErrUnsupported. It may be repeated.
+// descriptors where there is no RefuseNewcomers: newcomers are refused, a
+// successor can bind, and an accept returns EINVAL, so tell the holders to stop
+// before. It would reset everybody in the queue, so it returns ErrNotEmpty unless
+// Empty. Quiesce first: else a client may slip in between. Other systems than
+// Linux give errors.ErrUnsupported. It may be repeated.
 func (l *Listener) Refuse() error {
 	return l.locked("refuse on", func() error {
 		if l.refused {
