@@ -1,65 +1,17 @@
 package main
 
 import (
-	"bufio"
 	"errors"
 	"fmt"
 	"io"
 	"net"
-	"net/http"
-	"os"
-	"os/signal"
 	"strings"
 	"sync"
 	"syscall"
 	"testing"
-	"time"
 )
 
-// playSingle serves one client after the other, without package lastcall, and
-// keeps its socket to its end: TERM has it finish what it does, and whoever waits
-// then. An accept that fails is what it cannot cope with. A request is as
-// playWorker's. How it waits cannot be seen, so it needs readyByUptime.
-func playSingle() {
-	told := make(chan os.Signal, 1)
-	signal.Notify(told, syscall.SIGTERM)
-	const inherited = 3
-	if err := syscall.SetNonblock(inherited, true); err != nil {
-		panic(err)
-	}
-	for {
-		fd, _, err := syscall.Accept(inherited)
-		switch err {
-		case nil:
-			serveSingle(os.NewFile(uintptr(fd), "connection"))
-		case syscall.EAGAIN:
-			select {
-			case <-told:
-				return
-			case <-time.After(time.Millisecond):
-			}
-		default:
-			note("accept: " + err.Error())
-			return
-		}
-	}
-}
-
 const readyByUptime = "ready = \"uptime\"\nmin_uptime = \"10ms\"\n"
-
-func serveSingle(c *os.File) {
-	defer c.Close()
-	if _, err := http.ReadRequest(bufio.NewReader(c)); err != nil {
-		return
-	}
-	note("begun")
-	for range time.Tick(2 * time.Millisecond) {
-		if _, err := os.Stat("go"); err == nil {
-			break
-		}
-	}
-	fmt.Fprint(c, "HTTP/1.1 200 OK\r\n\r\ndone\n")
-}
 
 // A worker is at work when its listener is closed, and accepts again after that:
 // it finds whoever is in the queue, or nobody, but no error. Newcomers are refused
