@@ -11,6 +11,7 @@ import (
 	"testing"
 )
 
+// readyByUptime is how a worker is taken for ready of which nothing can be seen.
 const readyByUptime = "ready = \"uptime\"\nmin_uptime = \"10ms\"\n"
 
 // A worker is at work when its listener is closed, and accepts again after that:
