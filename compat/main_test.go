@@ -79,8 +79,6 @@ func TestJudge(t *testing.T) {
 		{"an expected loss that did not happen", result{server: server{expected: expected{losesKept: "x", losesEach: "x", losesCrash: "x"}}}, ""},
 		{"the request in progress is lost", result{stop: stopEnd{slow: errPlanted}}, "was not answered: planted"},
 		{"another exit code", result{stop: stopEnd{code: 5}}, "exit code 5"},
-		{"an expected kill", result{stop: stopEnd{code: 6}, server: server{expected: expected{outlasts: "x"}}}, ""},
-		{"an expected kill that did not happen", result{server: server{expected: expected{outlasts: "x"}}}, "expects 6"},
 		{"a process is left", result{stop: stopEnd{left: []string{"7 (sleep)"}}}, "left behind: 7 (sleep)"},
 		{"the address is taken", result{stop: stopEnd{taken: errPlanted}}, "not free: planted"},
 		{"a helper went first", result{stop: stopEnd{order: errPlanted}}, "stop: planted"},

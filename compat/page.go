@@ -49,7 +49,7 @@ func (r result) remarks() string {
 		out = append(out, r.remark)
 	}
 	for _, c := range []struct{ what, reason string }{
-		{"Kept connections", r.losesKept}, {"One each", r.losesEach}, {"A crash", r.losesCrash}, {"The stop ends at its deadline", r.outlasts},
+		{"Kept connections", r.losesKept}, {"One each", r.losesEach}, {"A crash", r.losesCrash},
 	} {
 		if c.reason != "" {
 			out = append(out, c.what+": "+c.reason+".")

@@ -34,7 +34,6 @@ type expected struct {
 	losesKept  string // requests on connections that are kept, on a roll
 	losesEach  string // requests on connections of their own, on a roll
 	losesCrash string // requests after the death of a worker
-	outlasts   string // its stop is ended by the deadline, with exit code 6
 }
 
 // A version is asked of the server itself, by a command, or of the executable

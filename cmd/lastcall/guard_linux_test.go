@@ -76,7 +76,7 @@ func found(t *testing.T) *house {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, name := range []string{"lastcall", "worker", "brisk", "foreign", "server", "herald", "strict"} { // the names make the test binary what they say
+	for _, name := range []string{"lastcall", "worker", "brisk", "foreign", "single", "server", "herald", "strict"} { // the names make the test binary what they say
 		if err := os.Symlink(self, h.path(name)); err != nil {
 			t.Fatal(err)
 		}

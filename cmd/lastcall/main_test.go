@@ -16,7 +16,7 @@ import (
 
 func TestMain(m *testing.M) {
 	proc.Shim() // the executable of a supervisor under test is this one
-	testscript.Main(m, map[string]func(){"lastcall": main, "server": server, "worker": playWorker, "brisk": playBrisk, "foreign": playForeign, "herald": playHerald, "strict": playStrict})
+	testscript.Main(m, map[string]func(){"lastcall": main, "server": server, "worker": playWorker, "brisk": playBrisk, "foreign": playForeign, "single": playSingle, "herald": playHerald, "strict": playStrict})
 }
 
 func TestScripts(t *testing.T) {

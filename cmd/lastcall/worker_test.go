@@ -80,6 +80,49 @@ func playForeign() {
 	}
 }
 
+// playSingle serves one client after the other, without package lastcall, and
+// keeps its socket to its end: TERM has it finish what it does, and whoever waits
+// then. An accept that fails is what it cannot cope with. A request is as
+// playWorker's. How it waits cannot be seen, so it needs readyByUptime.
+func playSingle() {
+	told := make(chan os.Signal, 1)
+	signal.Notify(told, syscall.SIGTERM)
+	const inherited = 3
+	if err := syscall.SetNonblock(inherited, true); err != nil {
+		panic(err)
+	}
+	for {
+		fd, _, err := syscall.Accept(inherited)
+		switch err {
+		case nil:
+			serveSingle(os.NewFile(uintptr(fd), "connection"))
+		case syscall.EAGAIN:
+			select {
+			case <-told:
+				return
+			case <-time.After(time.Millisecond):
+			}
+		default:
+			note("accept: " + err.Error())
+			return
+		}
+	}
+}
+
+func serveSingle(c *os.File) {
+	defer c.Close()
+	if _, err := http.ReadRequest(bufio.NewReader(c)); err != nil {
+		return
+	}
+	note("begun")
+	for range time.Tick(2 * time.Millisecond) {
+		if _, err := os.Stat("go"); err == nil {
+			break
+		}
+	}
+	fmt.Fprint(c, "HTTP/1.1 200 OK\r\n\r\ndone\n")
+}
+
 func failIfFragile() {
 	if b, err := os.ReadFile("fragile"); err == nil && string(b) == os.Getenv("FRAGILE") {
 		os.Exit(1)

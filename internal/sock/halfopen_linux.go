@@ -40,15 +40,25 @@ func families(at netip.Addr) []byte {
 	return []byte{unix.AF_INET6}
 }
 
-// addHandshakes asks the kernel (sock_diag(7)) for the sockets of a family
-// that are in SYN_RECV at a local port.
 func addHandshakes(all map[handshake]bool, family byte, port uint16) error {
+	return diagnose(family, port, synRecv, func(id handshake) { all[id] = true })
+}
+
+// States of a TCP socket, as sock_diag(7) numbers them.
+const (
+	synRecv = 3
+	listens = 10
+)
+
+// diagnose asks the kernel (sock_diag(7)) for the sockets of a family that are in
+// a state at a local port.
+func diagnose(family byte, port uint16, state int, found func(id handshake)) error {
 	fd, err := unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC, unix.NETLINK_INET_DIAG)
 	if err != nil {
 		return os.NewSyscallError("socket", err)
 	}
 	defer unix.Close(fd)
-	if err := unix.Sendto(fd, handshakeQuery(family, port), 0, &unix.SockaddrNetlink{Family: unix.AF_NETLINK}); err != nil {
+	if err := unix.Sendto(fd, query(family, port, state), 0, &unix.SockaddrNetlink{Family: unix.AF_NETLINK}); err != nil {
 		return os.NewSyscallError("sendto", err)
 	}
 	buf := make([]byte, 32<<10)
@@ -77,23 +87,23 @@ func addHandshakes(all map[handshake]bool, family byte, port uint16) error {
 				// A struct inet_diag_msg: four bytes, then who it is with.
 				if id := (handshake{}); len(m.Data) >= 4+len(id) {
 					copy(id[:], m.Data[4:])
-					all[id] = true
+					found(id)
 				}
 			}
 		}
 	}
 }
 
-// handshakeQuery is a struct nlmsghdr and a struct inet_diag_req_v2, with all
-// but the port left open.
-func handshakeQuery(family byte, port uint16) []byte {
-	const header, request, synRecv = 16, 56, 3
+// query is a struct nlmsghdr and a struct inet_diag_req_v2, with all but port and
+// state left open.
+func query(family byte, port uint16, state int) []byte {
+	const header, request = 16, 56
 	b := make([]byte, header+request)
 	binary.NativeEndian.PutUint32(b[0:], header+request)
 	binary.NativeEndian.PutUint16(b[4:], unix.SOCK_DIAG_BY_FAMILY)
 	binary.NativeEndian.PutUint16(b[6:], unix.NLM_F_REQUEST|unix.NLM_F_DUMP)
 	b[header], b[header+1] = family, unix.IPPROTO_TCP
-	binary.NativeEndian.PutUint32(b[header+4:], 1<<synRecv)
+	binary.NativeEndian.PutUint32(b[header+4:], 1<<state)
 	binary.BigEndian.PutUint16(b[header+8:], port)
 	return b
 }

@@ -25,7 +25,8 @@ func (l *Listener) Join() (*Listener, error) {
 	return out, err
 }
 
-// A handshake is who it is between, and the kernel's cookie for it.
+// A handshake is who it is between, on which device, and the kernel's cookie for
+// it: a struct inet_diag_sockid.
 type handshake [48]byte
 
 // A Remainder is those whose connections to a socket had begun when it was

@@ -11,6 +11,8 @@ import (
 
 func turnAway(int) error { return errors.ErrUnsupported }
 
+func refuseNewcomers(int) error { return errors.ErrUnsupported }
+
 func passNewcomers(int) error { return nil }
 
 func stopListening(int) error { return errors.ErrUnsupported }
@@ -21,6 +23,8 @@ func queueLength(fd int, _ string) (int, error) { return readable(fd) }
 func halfOpen(string) bool { return false }
 
 func letJoin(int) error { return errors.ErrUnsupported }
+
+func succeed(Address, Options) (net.Listener, error) { return nil, errors.ErrUnsupported }
 
 func handshakes(string) map[handshake]bool { return nil }
 

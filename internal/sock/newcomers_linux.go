@@ -11,14 +11,18 @@ import (
 
 // turnAway has the kernel begin no new handshake on a listening TCP socket;
 // those under way go on, and who is in the queue stays there. With
-// CAP_NET_ADMIN newcomers get no answer, else they are refused.
+// CAP_NET_ADMIN newcomers get no answer, else they are refused; on MPTCP, which
+// takes no filter, always.
 //
 // No answer is better: who comes in the last moments tries again by himself, and
 // may reach a successor; and the end of a handshake that has left no trace here
 // (SYN cookies) still comes through.
 func turnAway(fd int) error {
 	err := dropNewcomers(fd)
-	if errors.Is(err, os.ErrPermission) {
+	switch {
+	case errors.Is(err, errors.ErrUnsupported):
+		err = refuseNewcomers(fd)
+	case errors.Is(err, os.ErrPermission):
 		if second := refuseNewcomers(fd); second != nil {
 			return fmt.Errorf("%w; %w; give it the capability CAP_NET_ADMIN: "+
 				"setcap cap_net_admin=ep, or AmbientCapabilities=CAP_NET_ADMIN in a systemd unit", err, second)
@@ -75,11 +79,13 @@ func refuses(fd int) bool {
 	return err == nil && at == nowhere
 }
 
-// passNewcomers undoes turnAway, if that was done. Where newcomers are refused it
-// takes CAP_NET_RAW, and is os.ErrPermission without.
+// passNewcomers undoes turnAway and refuseNewcomers, if they were done. Where
+// newcomers are refused it takes CAP_NET_RAW, and is os.ErrPermission without.
 func passNewcomers(fd int) error {
 	if refuses(fd) {
-		return os.NewSyscallError("setsockopt SO_BINDTOIFINDEX", unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_BINDTOIFINDEX, 0))
+		if err := unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_BINDTOIFINDEX, 0); err != nil {
+			return os.NewSyscallError("setsockopt SO_BINDTOIFINDEX", err)
+		}
 	}
 	err := unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_DETACH_FILTER, 0)
 	if err == unix.ENOENT {

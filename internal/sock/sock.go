@@ -36,7 +36,8 @@ type Options struct {
 	// 0 means 0666 less the umask. Other networks ignore it.
 	Mode os.FileMode
 	// MPTCP listens for multipath TCP where the kernel has it. Such a socket
-	// cannot be quiesced, so it is off where Go's own default is on.
+	// cannot have its newcomers dropped, only refused, so it is off where Go's
+	// own default is on.
 	MPTCP bool
 	// NoWait has a unix path in a directory where somebody else is just binding
 	// one refused, where otherwise half a second is waited for him.
@@ -115,9 +116,9 @@ func (l *Listener) Address() Address { return l.address }
 // be accepted. On TCP newcomers get no answer until the last holder has closed
 // the socket or Refuse; then they are refused, or reach a successor. Where the
 // kernel wants CAP_NET_ADMIN for that, and this process has not got it, they are
-// refused at once, as they are at a unix path, which is gone. An abstract name,
-// MPTCP and other systems give errors.ErrUnsupported; os.ErrPermission is for a
-// socket that somebody else has bound to a network device. It may be repeated.
+// refused at once, as they are with MPTCP, and at a unix path, which is gone. An
+// abstract name and other systems give errors.ErrUnsupported; os.ErrPermission is
+// for a socket that somebody else has bound to a network device. It may be repeated.
 func (l *Listener) Quiesce() error {
 	return l.locked("quiesce", func() error {
 		if l.address.Network == "unix" {
@@ -169,12 +170,30 @@ func (l *Listener) queued() (int, error) {
 	return queueLength(l.fd, l.address.Network)
 }
 
+// RefuseNewcomers has newcomers refused, and leaves all else as it is for holders
+// that keep their descriptors: they go on accepting whoever is in the queue. A
+// port stays taken until the last of them closes, but for a Listen by this user.
+// It is for good, as Quiesce. An abstract name, and a kernel that cannot do it
+// (Linux before 5.7, another system), give an error, and Refuse is left. It may be
+// repeated.
+func (l *Listener) RefuseNewcomers() error {
+	return l.locked("refuse newcomers on", func() error {
+		if l.address.Network == "unix" {
+			return unlinkForGood(l.path)
+		}
+		if err := refuseNewcomers(l.fd); err != nil {
+			return err
+		}
+		return letJoin(l.fd)
+	})
+}
+
 // Refuse ends listening for all holders at once, for those that keep their
-// descriptors: newcomers are refused, a successor can bind a port or path, and an
-// accept returns EINVAL, so tell the holders to stop before. It would reset
-// everybody in the queue, so it returns ErrNotEmpty unless Empty. Quiesce
-// first: else a client may slip in between. Other systems than Linux give
-// errors.ErrUnsupported. It may be repeated.
+// descriptors where there is no RefuseNewcomers: newcomers are refused, a
+// successor can bind, and an accept returns EINVAL, so tell the holders to stop
+// before. It would reset everybody in the queue, so it returns ErrNotEmpty unless
+// Empty. Quiesce first: else a client may slip in between. Other systems than
+// Linux give errors.ErrUnsupported. It may be repeated.
 func (l *Listener) Refuse() error {
 	return l.locked("refuse on", func() error {
 		if l.refused {
@@ -240,7 +259,10 @@ func bind(a Address, o Options) (net.Listener, *boundPath, error) {
 		lc.Control = func(_, _ string, raw syscall.RawConn) error { return controlRaw(raw, letJoin) }
 	}
 	l, err := lc.Listen(context.Background(), a.Network, a.Address)
-	if errors.Is(err, syscall.EADDRINUSE) {
+	if errors.Is(err, syscall.EADDRINUSE) && !o.join {
+		if next, e := succeed(a, o); e == nil {
+			return next, nil, nil
+		}
 		return nil, nil, inUse(a, err)
 	}
 	return l, nil, bare(err)

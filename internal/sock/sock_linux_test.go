@@ -215,17 +215,4 @@ func TestQuiesceUnsupported(t *testing.T) {
 	if err := abstract.Quiesce(); !errors.Is(err, errors.ErrUnsupported) {
 		t.Errorf("abstract name: %v, want ErrUnsupported", err)
 	}
-	l := listen(t, "127.0.0.1:0", Options{MPTCP: true})
-	proto, err := unix.GetsockoptInt(l.FD(), unix.SOL_SOCKET, unix.SO_PROTOCOL)
-	must(t, err)
-	if proto != unix.IPPROTO_MPTCP {
-		t.Skip("the kernel has no MPTCP")
-	}
-	if err := l.Quiesce(); !errors.Is(err, errors.ErrUnsupported) {
-		t.Errorf("MPTCP: %v, want ErrUnsupported", err)
-	}
-	dial(t, l.Address())
-	if n, err := l.Queued(); n != 1 || err != nil {
-		t.Errorf("MPTCP: queue %d, %v; want 1", n, err)
-	}
 }

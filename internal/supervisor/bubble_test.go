@@ -12,6 +12,7 @@ import (
 
 	"github.com/lastcall/lastcall/internal/control"
 	"github.com/lastcall/lastcall/internal/proc"
+	"github.com/lastcall/lastcall/internal/sock"
 	"github.com/lastcall/lastcall/internal/wire"
 )
 
@@ -184,9 +185,9 @@ func (b *bubble) at(want time.Duration, text string) {
 func (b *bubble) count(text string) int { return strings.Count(b.log.String(), text) }
 
 // client connects, and stays until the test ends.
-func client(t *testing.T, address string) {
+func client(t *testing.T, a sock.Address) {
 	t.Helper()
-	c, err := net.Dial("tcp", address)
+	c, err := net.Dial(a.Network, a.Address)
 	if err != nil {
 		t.Fatal(err)
 	}

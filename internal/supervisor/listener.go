@@ -70,9 +70,10 @@ func waitEmpty(isEmpty func() (bool, error), bound time.Duration) {
 
 // closeListener closes our copy, so that a successor can bind. Workers without
 // a channel may keep theirs, in which newcomers would wait for nobody: then
-// the socket itself is made to refuse. That they get a moment to act on their
-// stop signal first, because a call of accept that is under way fails by it;
-// no client waits longer than for the first retransmission of its SYN.
+// the socket itself is made to refuse. They get a moment to act on their stop
+// signal first: who comes meanwhile may reach a successor, and a call of accept
+// that is under way fails where nothing is left but to shut the socket down. No
+// client waits longer than for the first retransmission of its SYN.
 func (s *Supervisor) closeListener(l *listener) {
 	if l.closed || l.closing {
 		return
@@ -111,7 +112,9 @@ func (s *Supervisor) letGo(l *listener) {
 	if l.closed {
 		return
 	}
-	if l.kept == nobody && s.foreign(l.name) {
+	// Not shut down, if that can be: a worker that is at work, and then accepts
+	// again, would get an error, and some try for ever.
+	if l.kept == nobody && s.foreign(l.name) && l.RefuseNewcomers() != nil {
 		switch err := l.Refuse(); {
 		case errors.Is(err, sock.ErrNotEmpty):
 			s.letGoLater(l) // to refuse now would reset who is in it

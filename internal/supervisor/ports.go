@@ -189,6 +189,18 @@ func (s *Supervisor) unused(ln *listener, number int, snap *pool.Snapshot) bool 
 	return true
 }
 
+// refuses has newcomers to a socket refused as long as a life without a channel
+// has it. To close it would shut it down for that life too, which may be at work,
+// and accept again when it is done. It returns false if the socket is to be closed.
+func (s *Supervisor) refuses(ln *listener, number int) bool {
+	for _, l := range s.lives {
+		if !l.hello && l.has(ln, number) {
+			return ln.Socket(number).RefuseNewcomers() == nil
+		}
+	}
+	return false
+}
+
 // tell notes, refuseAfter later, that a life without a channel has its stop
 // signal: by then it has closed its copies, or its sockets may be made to refuse.
 func (s *Supervisor) tell(l *life) {

@@ -99,7 +99,7 @@ func (s *Supervisor) steerOne(ln *listener, snap *pool.Snapshot) {
 		s.leave(ln, number)
 	}
 	for number, p := range ln.leaving {
-		if p.quiet && s.unused(ln, number, snap) {
+		if p.quiet && s.unused(ln, number, snap) && !s.refuses(ln, number) {
 			delete(ln.leaving, number)
 			s.warn(ln, ln.Remove(number))
 		}

@@ -199,6 +199,9 @@ func (g *Group) Remove(number int) error {
 // Quiesce is sock.Listener.Quiesce, of all sockets.
 func (g *Group) Quiesce() error { return g.each((*sock.Listener).Quiesce) }
 
+// RefuseNewcomers is sock.Listener.RefuseNewcomers, of all sockets.
+func (g *Group) RefuseNewcomers() error { return g.each((*sock.Listener).RefuseNewcomers) }
+
 // Refuse is sock.Listener.Refuse, of all sockets. Those that are not empty are
 // left as they are, and the error is sock.ErrNotEmpty.
 func (g *Group) Refuse() error { return g.each((*sock.Listener).Refuse) }
