@@ -32,6 +32,8 @@ type life struct {
 	guardedCommand *guard.Life
 	channel        channel
 	notify         datagrams
+	speakers       map[int]bool // users who may notify; of whoever hears
+	strangers      bool         // others have; of whoever hears
 	tail           *tail
 	streams        []*stream         // stdout and stderr
 	spokeEnd       <-chan struct{}   // closed when its channel has been read to the end
