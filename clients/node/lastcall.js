@@ -275,6 +275,7 @@ const events = {
   },
   close(entry) {
     entry.ended = true;
+    if (entry.socket) entry.socket.closed = true;
     entries.delete(entry);
   },
   connection(entry, socket) {
@@ -507,6 +508,7 @@ function find(list, want) {
 function explain(want, socket) {
   const where = want.path ?? `port ${want.port}`;
   const alone = find(passed, want);
+  const lost = inherited.filter((s) => s.closed);
   if (socket) {
     // listen(3000) leaves the host open; one that is named was meant.
     if (want.host && socket.host !== undefined && socket.host !== hostOf(want.host)) {
@@ -515,6 +517,10 @@ function explain(want, socket) {
   } else if (!mine && alone) {
     say(`this process (pid ${process.pid}) listens on ${where}, but the socket for it was passed to pid ${env.LISTEN_PID}, ` +
       'which has started this one (npm start, npx or a shell?). Let lastcall run node itself: command = ["node", "-r", "./lastcall.js", "server.js"]');
+  } else if (lost.length > 0 && find(lost.map((s) => ({ ...s, taken: false })), want)) {
+    // As by those who look first whether the port is free. Node cannot have a
+    // second descriptor of it to keep.
+    say(`listen() wants ${where} again, but the socket that was passed for it was closed with the server that took it: let one server listen there, once`);
   } else if (inherited.length > 0) {
     // A second server is usual. Only when none has taken a socket is it a mistake.
     setTimeout(() => {
@@ -540,6 +546,7 @@ function patchListen() {
     track(this, drains);
     if (!socket) return listen.apply(this, args);
     socket.taken = true;
+    entryOf.get(this).socket = socket;
     // The queue of the shared socket stays as long as the kernel permits: Node's
     // 511 would shorten it for all workers.
     return listen.call(this, { fd: socket.fd, signal: want.signal }, want.backlog || 65535, want.callback);

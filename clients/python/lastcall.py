@@ -48,7 +48,7 @@ class operation:
     """Work that a drain waits for until it ends, and that is named if it has to be cut.
 
     A context manager for `with` and `async with`, and a decorator for functions
-    and coroutine functions. With critical=False a drain does not wait for it: it
+    and coroutine functions, not for generators. With critical=False a drain does not wait for it: it
     is cut as soon as nothing critical is in progress.
 
     Once the drain has begun, entering it raises Draining, except inside a
@@ -89,6 +89,8 @@ class operation:
         self.__exit__()
 
     def __call__(self, function):
+        if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
+            raise TypeError("decorate %s: a generator has ended before its work begins; enter operation %r inside it" % (function.__name__, self._name))
         if inspect.iscoroutinefunction(function):
             @functools.wraps(function)
             async def wrapped(*args, **kwargs):
@@ -115,7 +117,8 @@ def expendable():
 
 def drain():
     """Begin the drain, as SIGTERM does. It returns at once; only the first call
-    counts. It may be called from any thread, handlers and hooks included."""
+    counts. It may be called from any thread, and from handlers, hooks and handlers
+    of signals."""
     _process.close()
 
 
@@ -248,7 +251,9 @@ class _Process:
     """
 
     def __init__(self, environ):
-        self.lock = threading.Lock()
+        # One that its own thread may take twice: drain() may be in a handler of
+        # package signal, which runs in the midst of whatever holds it.
+        self.lock = threading.RLock()
         self.entries = {}  # what is in progress, oldest first
         self.draining = False
         self.waiters = []  # (loop, future), told when the drain begins
@@ -303,7 +308,10 @@ class _Process:
                 return
             self.draining, waiters, self.waiters = True, self.waiters, []
         for loop, begun in waiters:
-            loop.call_soon_threadsafe(_resolve, begun)
+            try:
+                loop.call_soon_threadsafe(_resolve, begun)
+            except RuntimeError:  # a loop that was closed has no waiter any more; the others have
+                pass
 
     def expect(self, waiter):
         with self.lock:
@@ -382,6 +390,20 @@ def _inherit(environ):
     return out
 
 
+def _connect(path):
+    """The notify socket; None, where nobody listens: then there is nobody to tell,
+    which is no reason not to serve."""
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    try:
+        sock.connect(path)
+    except OSError as err:
+        sock.close()
+        log.warning("nobody is told that this process is ready: connect to NOTIFY_SOCKET %r: %s", path, err)
+        return None
+    sock.setblocking(False)
+    return sock
+
+
 class _Supervisor:
     """The notify socket, sd_notify(3), and what lastcall adds to it.
 
@@ -399,9 +421,7 @@ class _Supervisor:
         self.socket = None
         path = environ.pop("NOTIFY_SOCKET", "")
         if path:
-            self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-            self.socket.connect("\0" + path[1:] if path[0] == "@" else path)
-            self.socket.setblocking(False)
+            self.socket = _connect("\0" + path[1:] if path[0] == "@" else path)
         usec, pid = environ.pop("WATCHDOG_USEC", "0"), environ.pop("WATCHDOG_PID", str(os.getpid()))
         self.watchdog = int(usec) / 1e6 if usec.isdigit() and pid == str(os.getpid()) else 0
         usec = environ.get("LASTCALL_DRAIN_USEC", "0")
@@ -775,10 +795,10 @@ class _Streams(_Server):
             await self.handler(reader, writer)
             writer.close()
             await writer.wait_closed()
-        except OSError:
-            pass  # the client has gone
-        except Exception:
-            log.exception("the handler of a %s failed", c.entry.name)
+        except Exception as err:
+            # That the client has gone is no failure; a file that is not there is.
+            if not (isinstance(err, OSError) and writer.is_closing()):
+                log.exception("the handler of a %s failed", c.entry.name)
         except asyncio.CancelledError:
             if not c.entry.cut:
                 raise

@@ -214,6 +214,18 @@ class OperationTest(Case):
         with self.assertRaises(lastcall.Draining):
             await whole(1)
 
+    async def test_decorates_no_generator(self):
+        """One would hold a drain until it is made, and not until it is over."""
+        def rows():
+            yield 1
+
+        async def chunks():
+            yield 1
+
+        for function in (rows, chunks):
+            with self.assertRaisesRegex(TypeError, "decorate %s: .* operation 'stream'" % function.__name__):
+                lastcall.operation("stream")(function)
+
     async def test_entered_once_at_a_time(self):
         op = lastcall.operation("once")
         with op:
@@ -411,6 +423,39 @@ class ServeTest(Case):
         await self.until("three signs of life", lambda: self.supervisor.lines().count("WATCHDOG=1") >= 3)
         lastcall.drain()
         await self.ended(task)
+
+    async def test_nobody_at_the_notify_socket(self):
+        logging.disable(logging.NOTSET)
+        for path in (self.supervisor.path + "-gone", "vsock:2:1234", "@nobody/" + self.supervisor.path):
+            with self.assertLogs("lastcall", "WARNING") as logs:
+                self.born({"NOTIFY_SOCKET": path})
+            self.assertIn("connect to NOTIFY_SOCKET", logs.output[0])
+            lastcall.ready()
+            with lastcall.operation("a"):
+                pass
+
+    async def test_drain_in_a_handler_of_a_signal(self):
+        """It may come while this very thread holds the books."""
+        def drain():
+            with lastcall._process.lock:
+                lastcall.drain()
+
+        thread = threading.Thread(target=drain, daemon=True)
+        thread.start()
+        await self.until("it returns", lambda: not thread.is_alive())
+        self.assertTrue(lastcall.draining.is_set())
+
+    async def test_waiter_of_a_closed_loop(self):
+        """It does not keep the others from hearing of the drain."""
+        loop = asyncio.new_event_loop()
+        lost = loop.create_task(lastcall.draining.wait())
+        await asyncio.get_running_loop().run_in_executor(None, loop.run_until_complete, asyncio.sleep(0))
+        loop.close()
+        task = await self.serve({})
+        lastcall.drain()
+        self.assertEqual(await self.ended(task), [])
+        self.assertFalse(lost.done())
+        lost._log_destroy_pending = False
 
     async def test_supervisor_gone(self):
         gate = Gate()
@@ -680,6 +725,26 @@ class StreamsTest(Case):
         self.assertEqual(await self.ended(task), [])
         self.assertEqual(writers[0].transport.get_write_buffer_size(), 0)  # all has gone before serve returns
         self.assertTrue((await rest).endswith("goodbye\n"))
+
+    async def test_failing_handler(self):
+        """What fails is logged, unless it is that the client has gone."""
+        async def talk(reader, writer):
+            line = await reader.readline()
+            if line == b"file\n":
+                open("/no/such/file")
+            writer.transport.abort()
+            raise BrokenPipeError("gone")
+
+        logging.disable(logging.NOTSET)
+        task = await self.serve(talk)
+        with self.assertLogs("lastcall", "ERROR") as logs:
+            for line in ("gone\n", "file\n"):
+                reader, _ = await self.dial(line)
+                await self.rest(reader)
+            await self.until("it is logged", lambda: logs.records)
+            lastcall.drain()
+            self.assertEqual(await self.ended(task), [])
+        self.assertEqual([str(r.exc_info[1])[:9] for r in logs.records], ["[Errno 2]"])
 
     async def test_cut(self):
         async def talk(reader, writer):

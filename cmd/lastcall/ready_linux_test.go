@@ -85,6 +85,26 @@ func TestReadyBySignThatDoesNotCome(t *testing.T) {
 	}
 }
 
+// What can be seen to be in the way of readiness is named.
+func TestNeverReadyIsExplained(t *testing.T) {
+	t.Parallel()
+	const daemon = `["/usr/bin/python3", "-c", "import os, time\nif os.fork() == 0: os.setsid(); time.sleep(600)"]`
+	for _, test := range []struct{ command, ready, want string }{
+		{`["/bin/sh", "-c", "exec 9>&-; exec sleep 600"]`, `{ fd = 9 }`,
+			"waited for a newline on its descriptor 9; it has closed descriptor 9, and so have all who had it\n"},
+		{`["/bin/sh", "-c", "exit 3"]`, `{ fd = 10 }`, "lastcall: web.0 exited with status 3 before everything was ready\n"},
+		{daemon, `"notify"`, "web.0 exited with status 0 before everything was ready; if it puts itself into the background, have it stay in the foreground\n"},
+	} {
+		h := found(t)
+		h.configure(fmt.Sprintf("[program.web]\ncommand = %s\nready = %s\nready_timeout = \"2s\"\n", test.command, test.ready))
+		h.start()
+		h.ends(3)
+		if !strings.Contains(h.read("log"), test.want) {
+			t.Errorf("it does not say %q", test.want)
+		}
+	}
+}
+
 // By uptime: neither earlier, whatever it says, nor, over an upgrade, later.
 func TestReadyByUptime(t *testing.T) {
 	t.Parallel()

@@ -30,8 +30,9 @@ import (
 // do not wait, but for Flush and Close. They may be called from any goroutine, but
 // for Close, which is the last.
 type Parent struct {
-	// Failed is called, from any goroutine, with each error of
-	// telling; nil: nobody is. It is to be set before anything is told.
+	// Failed is called, from any goroutine, with the errors of telling, of
+	// equal ones on end with the first; nil: nobody is. It is to be set before
+	// anything is told.
 	Failed func(error)
 
 	address  string        // of the notify socket; "": there is none
@@ -209,17 +210,24 @@ func (p *Parent) Close() {
 	}
 }
 
-// deliver sends what is told, one after the other.
+// deliver sends what is told, one after the other. What keeps it from that is
+// said when it begins: a socket that is gone would be named for each event.
 func (p *Parent) deliver() {
+	failing := ""
 	for m := range p.mail {
 		if m.mark != nil {
 			close(m.mark)
 			continue
 		}
-		if err := p.datagram(m); err != nil {
-			p.failed(fmt.Errorf("tell parent: %w", err))
-		}
+		err := p.datagram(m)
 		closeFD(m.fd)
+		switch {
+		case err == nil:
+			failing = ""
+		case err.Error() != failing:
+			failing = err.Error()
+			p.failed(fmt.Errorf("tell parent at %s, its NOTIFY_SOCKET: %w", p.address, err))
+		}
 	}
 }
 

@@ -39,6 +39,40 @@ func TestParentThatDoesNotRead(t *testing.T) {
 	p.Close()
 }
 
+// A socket that is gone is named once, and again when it was there meanwhile.
+func TestParentThatIsGone(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "notify")
+	t.Setenv("NOTIFY_SOCKET", path)
+	p, err := Open()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.Close()
+	var failed []string
+	p.Failed = func(err error) { failed = append(failed, err.Error()) } // of one goroutine, and Flush waits for it
+	tell := func(want int) {
+		t.Helper()
+		for range 3 {
+			p.Status("here")
+		}
+		p.Flush()
+		if len(failed) != want {
+			t.Errorf("it says %q, want %d", failed, want)
+		}
+	}
+	tell(1)
+	c, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Net: "unixgram", Name: path})
+	if err != nil {
+		t.Fatal(err)
+	}
+	tell(1)
+	c.Close()
+	tell(2)
+	if want := "tell parent at " + path + ", its NOTIFY_SOCKET: sendmsg: no such file or directory"; failed[0] != want {
+		t.Errorf("it says %q, want %q", failed[0], want)
+	}
+}
+
 // Nobody above is told everything, and nothing happens.
 func TestNoParent(t *testing.T) {
 	var p *Parent

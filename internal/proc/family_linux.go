@@ -1,6 +1,7 @@
 package proc
 
 import (
+	"bytes"
 	"fmt"
 	"os"
 	"strconv"
@@ -17,6 +18,36 @@ func Family(pid int) []int {
 		family = append(family, childrenOf(family[i])...)
 	}
 	return family
+}
+
+// Descends tells whether a process is another one or descends from it, as far as
+// can be seen, as Family does. One that has ended does not.
+func Descends(pid, from int) bool {
+	for range maxDepth {
+		if pid == from {
+			return true
+		}
+		if pid = parentOf(pid); pid <= 1 {
+			return false
+		}
+	}
+	return false
+}
+
+// maxDepth bounds a look upwards, in which processes come and go.
+const maxDepth = 100
+
+// parentOf returns the parent of a process, 0 for one that has ended or whose
+// parent is in another namespace. Of the line in proc(5), the second word behind
+// the name, which may hold any byte.
+func parentOf(pid int) int {
+	b, _ := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	f := strings.Fields(string(b[bytes.LastIndexByte(b, ')')+1:]))
+	if len(f) < 2 {
+		return 0
+	}
+	parent, _ := strconv.Atoi(f[1])
+	return parent
 }
 
 // childrenOf returns the children of a process, the dead ones included.

@@ -44,6 +44,19 @@ func lookup(name string) (string, error) {
 	return u.Uid + ":" + u.Gid + ":" + strings.Join(groups, ","), nil
 }
 
+// UserID returns the number of the User of a Spec, for "" that of this process.
+func UserID(name string) (int, error) {
+	who, err := lookup(name)
+	if err != nil {
+		return 0, err
+	}
+	if who == sameUser {
+		return os.Geteuid(), nil
+	}
+	id, _, _ := strings.Cut(who, ":")
+	return strconv.Atoi(id)
+}
+
 // isID reports whether s is a user or group number. 2^32-1 is none: to the
 // kernel it means "leave as it is".
 func isID(s string) bool {

@@ -144,10 +144,12 @@ func (s *fakeSource) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-func (s *fakeSource) Receive() ([]byte, error) {
+func (s *fakeSource) Receive() ([]byte, sender, error) {
 	text, err := s.get()
-	return []byte(text), err
+	return []byte(text), sender{user: os.Geteuid()}, err
 }
+
+func (s *fakeSource) Left() ([]byte, sender, error) { return nil, sender{}, io.EOF }
 
 func (s *fakeSource) Close() error { s.hangUp(); return nil }
 

@@ -32,6 +32,8 @@ type life struct {
 	guardedCommand *guard.Life
 	channel        channel
 	notify         datagrams
+	speakers       map[int]bool // users who may notify; of whoever hears
+	strangers      bool         // others have; of whoever hears
 	tail           *tail
 	streams        []*stream         // stdout and stderr
 	spokeEnd       <-chan struct{}   // closed when its channel has been read to the end
@@ -65,6 +67,7 @@ type life struct {
 	ready   bool                // it has become so
 	late    bool                // it is killed since it has not
 	lacks   string              // while it is not: why, as far as one knows
+	mute    bool                // nobody has what it tells by that it is ready, any more
 	wraps   *wrapping           // it is a wrapper, it seems; nil: it does not
 	settled chan struct{}       // closed when it is ready
 	lists   map[int]*listing    // questions about its operations, by request

@@ -4,8 +4,6 @@ import (
 	"errors"
 	"os"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/lastcall/lastcall/internal/pool"
 	"github.com/lastcall/lastcall/internal/wire"
 )
@@ -22,11 +20,11 @@ func (s *Supervisor) hear(l *life) <-chan struct{} {
 	go func() {
 		defer close(end)
 		for l.over.Err() == nil {
-			datagram, err := l.notify.Receive()
+			datagram, from, err := l.notify.Receive()
 			switch {
 			case errors.Is(err, os.ErrDeadlineExceeded) && l.over.Err() != nil:
 			case s.parks(l, end, err):
-			case err != nil || !s.hears(l, datagram):
+			case err != nil || !s.hears(l, from, datagram):
 				return // closed with the life
 			}
 		}
@@ -38,18 +36,19 @@ func (s *Supervisor) hear(l *life) <-chan struct{} {
 // hearRest takes what a life has said last. The socket has no end that could be
 // read; but nobody is left who could say more.
 func (s *Supervisor) hearRest(l *life) {
-	buf := make([]byte, maxNotify)
-	conn, err := l.notify.SyscallConn()
-	for err == nil {
-		n := 0
-		closed := conn.Control(func(fd uintptr) { n, _, err = unix.Recvfrom(int(fd), buf, unix.MSG_DONTWAIT) })
-		if err != nil || closed != nil || !s.hears(l, buf[:n]) {
+	for {
+		datagram, from, err := l.notify.Left()
+		if err != nil || !s.hears(l, from, datagram) {
 			return
 		}
 	}
 }
 
-func (s *Supervisor) hears(l *life, datagram []byte) bool {
+// hears takes one datagram; false: the life is over.
+func (s *Supervisor) hears(l *life, from sender, datagram []byte) bool {
+	if !s.mayNotify(l, from) {
+		return true
+	}
 	note := wire.ParseNotify(datagram)
 	return s.call(l.ctx, func() { s.notified(l, note) })
 }

@@ -1,6 +1,8 @@
 package supervisor
 
 import (
+	"bytes"
+	"cmp"
 	"crypto/rand"
 	"errors"
 	"fmt"
@@ -122,24 +124,67 @@ func listenNotify(name string) (*notifySocket, string, error) {
 	if err != nil {
 		return nil, "", fmt.Errorf("open notify socket: %w", err)
 	}
-	return &notifySocket{c, name}, name, nil
+	s, err := newNotifySocket(c, name)
+	return s, name, err
 }
 
 // A notifySocket is a notify socket that is read a datagram at a time.
 type notifySocket struct {
 	*net.UnixConn
+	raw  syscall.RawConn
 	name string
 }
 
-// Receive waits for the next datagram, of which it returns at most maxNotify
-// bytes, without the descriptors that came with it.
-func (s *notifySocket) Receive() ([]byte, error) {
-	raw, err := s.SyscallConn()
-	if err != nil {
-		return nil, err
+// newNotifySocket takes over c, also when it fails.
+func newNotifySocket(c *net.UnixConn, name string) (*notifySocket, error) {
+	raw, err := c.SyscallConn()
+	if err == nil {
+		failed := raw.Control(func(fd uintptr) { err = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_PASSCRED, 1) })
+		err = cmp.Or(failed, err)
 	}
-	datagram, _, _, err := wire.ReadDatagram(raw, maxNotify, nil)
-	return datagram, err
+	if err != nil {
+		c.Close()
+		return nil, fmt.Errorf("open notify socket: %w", err)
+	}
+	return &notifySocket{c, raw, name}, nil
+}
+
+// Receive waits for the next datagram, and returns whole lines of at most
+// maxNotify bytes of it: half a number is another number. The descriptors that
+// came with it are closed.
+func (s *notifySocket) Receive() ([]byte, sender, error) { return receiveNotify(s.raw.Read) }
+
+// Left returns a datagram that is there, as Receive does, whatever the deadline.
+func (s *notifySocket) Left() ([]byte, sender, error) {
+	return receiveNotify(func(f func(fd uintptr) bool) error {
+		return s.raw.Control(func(fd uintptr) { f(fd) })
+	})
+}
+
+func receiveNotify(read func(func(fd uintptr) bool) error) ([]byte, sender, error) {
+	// No more than this, or there would be room for descriptors.
+	beside := make([]byte, unix.CmsgSpace(unix.SizeofUcred))
+	datagram, beside, flags, err := wire.ReadDatagram(read, maxNotify, beside)
+	if err != nil {
+		return nil, sender{}, err
+	}
+	if flags&unix.MSG_TRUNC != 0 {
+		datagram = datagram[:bytes.LastIndexByte(datagram, '\n')+1]
+	}
+	return datagram, senderOf(beside), nil
+}
+
+// senderOf reads the credentials that came with a datagram. The kernel adds them
+// to each, and lets nobody but root choose any that are not his own.
+func senderOf(beside []byte) sender {
+	list, err := unix.ParseSocketControlMessage(beside)
+	for i := range list {
+		var c *unix.Ucred
+		if c, err = unix.ParseUnixCredentials(&list[i]); err == nil {
+			return sender{user: int(c.Uid), pid: int(c.Pid)}
+		}
+	}
+	return sender{user: noUser}
 }
 
 // Close closes the socket, and removes its path. That it is gone is no error.

@@ -41,8 +41,8 @@ func TestNotifySocket(t *testing.T) {
 			t.Error(err)
 		}
 		c.Close()
-		if got, err := s.Receive(); err != nil || string(got) != "READY=1" {
-			t.Errorf("received %q, %v", got, err)
+		if got, from, err := s.Receive(); err != nil || string(got) != "READY=1" || from != (sender{os.Geteuid(), os.Getpid()}) {
+			t.Errorf("received %q of %+v, %v", got, from, err)
 		}
 		if len(paths) == 0 {
 			if err := os.RemoveAll(dir); err != nil { // as one who cleans up

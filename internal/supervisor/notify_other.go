@@ -20,4 +20,9 @@ type notifySocket struct {
 	name string
 }
 
-func (*notifySocket) Receive() ([]byte, error) { return nil, errors.ErrUnsupported }
+func newNotifySocket(c *net.UnixConn, name string) (*notifySocket, error) {
+	return &notifySocket{c, name}, nil
+}
+
+func (*notifySocket) Receive() ([]byte, sender, error) { return nil, sender{}, errors.ErrUnsupported }
+func (*notifySocket) Left() ([]byte, sender, error)    { return nil, sender{}, errors.ErrUnsupported }

@@ -55,8 +55,9 @@ func (s *Supervisor) hearNewline(l *life) <-chan struct{} {
 			if s.parks(l, end, err) {
 				continue
 			}
-			if err != nil {
-				return // closed, by all who had it
+			if err != nil { // closed, by all who had it
+				s.call(l.ctx, func() { l.mute = true })
+				return
 			}
 		}
 	}()

@@ -356,7 +356,7 @@ func openNotifySocket(fd int, name string) (*notifySocket, error) {
 		c.Close()
 		return nil, fmt.Errorf("descriptor %d is a %T, not a unix socket", fd, c)
 	}
-	return &notifySocket{u, name}, nil
+	return newNotifySocket(u, name)
 }
 
 // openPipe takes over the reading end of a pipe; -1 gives one that is closed, as

@@ -137,6 +137,7 @@ func (s *Supervisor) attach(l *life) {
 		l.ends = append(l.ends, l.spokeEnd)
 	}
 	if l.notify != nil {
+		l.speakers = speakers(l.program)
 		l.said = append(l.said, s.hear(l))
 	}
 	if l.newline != nil {

@@ -83,7 +83,8 @@ type source interface {
 
 // datagrams is a notify socket: a *notifySocket.
 type datagrams interface {
-	Receive() ([]byte, error)
+	Receive() ([]byte, sender, error)
+	Left() ([]byte, sender, error) // without waiting
 	Close() error
 	SetReadDeadline(time.Time) error
 	syscall.Conn

@@ -178,5 +178,17 @@ func (s *Supervisor) neverReady(l *life) string {
 	case l.late && len(w.elsewhere) > 0:
 		return w.String()
 	}
+	return l.lacking()
+}
+
+// lacking is what its own behaviour tells of a life that was never ready.
+func (l *life) lacking() string {
+	ended := l.process != nil && l.process.Exit() == proc.Exit{}
+	switch {
+	case l.late && l.mute:
+		return fmt.Sprintf("it has closed descriptor %d, and so have all who had it", l.program.ReadyBy.FD)
+	case l.lacks == "" && ended && !l.late && !l.hello:
+		return "if it puts itself into the background, have it stay in the foreground"
+	}
 	return l.lacks
 }

@@ -80,7 +80,7 @@ const sendTimeout = time.Second
 // have no more of them. A descriptor that comes with anything else is closed.
 func (c *Channel) Receive() (Message, error) {
 	for {
-		text, beside, flags, err := ReadDatagram(c.raw, MaxMessage+1, c.beside)
+		text, beside, flags, err := ReadDatagram(c.raw.Read, MaxMessage+1, c.beside)
 		if errors.Is(err, syscall.ECONNRESET) {
 			// A peer that ended with messages of ours unread: reported once,
 			// and ahead of its last words, which are still to be read.

@@ -2,20 +2,19 @@ package wire
 
 import (
 	"fmt"
-	"syscall"
 
 	"golang.org/x/sys/unix"
 )
 
-// ReadDatagram waits for the next datagram of a socket that does not block and
-// reads it: at most most bytes, and what came beside it as far as beside has room;
+// ReadDatagram reads the next datagram of a socket that does not block, within
+// the Read of its syscall.RawConn, which waits for one, or what does not wait: at most most bytes, and what came beside it as far as beside has room;
 // descriptors for which there is none are closed (unix(7)). The memory is got
 // when the datagram is there: channels and notify sockets are silent most of the
 // time, and a supervisor may have a thousand. At the end of a connection it
 // returns no bytes and no error.
-func ReadDatagram(raw syscall.RawConn, most int, beside []byte) (text, with []byte, flags int, err error) {
+func ReadDatagram(read func(func(fd uintptr) bool) error, most int, beside []byte) (text, with []byte, flags int, err error) {
 	var n, m int
-	failed := raw.Read(func(fd uintptr) bool {
+	failed := read(func(fd uintptr) bool {
 		// MSG_TRUNC returns the whole length, however little was read.
 		n, _, err = unix.Recvfrom(int(fd), nil, unix.MSG_PEEK|unix.MSG_TRUNC)
 		if err == nil {

@@ -90,6 +90,15 @@ test('a port that is none of the passed ones is explained when nobody takes thos
   assert.ok(!p.lines().includes('READY=1'), p.told);
 });
 
+test('a socket that was closed is not taken twice, and that is explained', async (t) => {
+  const s = await bind();
+  const p = new Process(t, `${SERVER}
+    const probe = http.createServer().listen(${s.port}, () => probe.close(() => server.listen(${s.port}, '127.0.0.1', told)));`,
+  { sockets: [s], names: ['web'], env: WORKER });
+  assert.strictEqual(await portOf(p), s.port); // this test has closed it too
+  await p.explained(`wants port ${s.port} again, but the socket that was passed for it was closed`);
+});
+
 test('another host is explained once', async (t) => {
   const s = await bind();
   const p = new Process(t, `${SERVER} server.listen(${s.port}, '0.0.0.0', told);`, { sockets: [s], names: ['web'], env: WORKER });
