@@ -48,6 +48,8 @@ type conn struct {
 	adopted       *adoption // until the first request of one that a sibling has served
 	readDeadline  time.Time // as net/http, or the application, last set it
 	writeDeadline time.Time
+	readArmed     bool      // the socket has a read deadline
+	writeArmed    bool      // and one for writes
 	leaveAt       time.Time // when it closes, unless a request comes; zero: not yet
 	moveAt        time.Time // when it is offered to a sibling; zero: not at all
 	waitingSince  time.Time // since when the client has neither taken nor sent a byte
@@ -246,7 +248,7 @@ func (c *conn) SetReadDeadline(t time.Time) error {
 	}
 	c.readDeadline = t
 	c.deadlines++
-	return c.Conn.SetReadDeadline(earlier(t, c.readLimit()))
+	return c.armRead()
 }
 
 // SetWriteDeadline sets the deadline for writes; during a drain an earlier one
@@ -255,7 +257,7 @@ func (c *conn) SetWriteDeadline(t time.Time) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.writeDeadline = t
-	return c.Conn.SetWriteDeadline(earlier(t, c.writeLimit()))
+	return c.armWrite()
 }
 
 // SetDeadline sets both.
