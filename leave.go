@@ -110,32 +110,15 @@ func (c *conn) arm() {
 	_ = c.armWrite()
 }
 
-// armRead sets the deadline for reads. Five times in a request net/http takes
-// away one that is not there: to leave that out saves what the package costs
-// elsewhere. Only that: the same deadline set again may have fired before. c.mu
-// is held.
 func (c *conn) armRead() error {
-	t := c.readDeadline
-	if c.leaving.Load() != nil {
-		t = earlier(t, c.readLimit())
-	}
-	if t.IsZero() && !c.readArmed {
-		return nil
-	}
-	c.readArmed = !t.IsZero()
+	t := earlier(c.readDeadline, c.readLimit())
+	c.readArmed.Store(!t.IsZero())
 	return c.Conn.SetReadDeadline(t)
 }
 
-// armWrite does the same for writes.
 func (c *conn) armWrite() error {
-	t := c.writeDeadline
-	if c.leaving.Load() != nil {
-		t = earlier(t, c.writeLimit())
-	}
-	if t.IsZero() && !c.writeArmed {
-		return nil
-	}
-	c.writeArmed = !t.IsZero()
+	t := earlier(c.writeDeadline, c.writeLimit())
+	c.writeArmed.Store(!t.IsZero())
 	return c.Conn.SetWriteDeadline(t)
 }
 
