@@ -37,7 +37,7 @@ func (s *httpServer) adopt(nc net.Conn, t handoff.Ticket) bool {
 			if d := idleTimeout(s.srv); d > 0 {
 				c.readDeadline = c.adopted.at.Add(max(0, d-t.Idle))
 			}
-			_ = nc.SetReadDeadline(c.readDeadline) // it fails on a closed connection only
+			_ = c.armRead() // it fails on a closed connection only
 		}
 		s.enter(c)
 		return c

@@ -35,6 +35,12 @@ type conn struct {
 	leaving atomic.Pointer[leaving]   // nil while nobody drains; written with mu held
 	mute    atomic.Bool               // closing, and nothing is to be said any more
 
+	// Whether the socket has a deadline; written with mu held. Five times in a
+	// request net/http takes away one that is not there, and to leave that out
+	// saves most of what the package costs elsewhere.
+	readArmed, writeArmed atomic.Bool
+	deadlines             atomic.Int32 // settings of that for reads since it fell idle
+
 	mu            sync.Mutex
 	http2         bool
 	classified    bool      // whether it is HTTP/2 is known
@@ -54,7 +60,6 @@ type conn struct {
 	moved         uint64    // the kernel's count of such bytes, when last looked at
 	writes        int       // calls of Write and ReadFrom in progress, during a drain
 	reads         int       // since it fell idle
-	deadlines     int       // settings of the read deadline since then
 }
 
 // The phases of a connection.
@@ -110,7 +115,7 @@ func (c *conn) beforeRead(size int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.reads++
-	if !c.http2 && !c.server.tls && c.adopted == nil && (c.reads > 1 || c.deadlines != 1 || size != readBuffer) {
+	if !c.http2 && !c.server.tls && c.adopted == nil && (c.reads > 1 || c.deadlines.Load() != 1 || size != readBuffer) {
 		c.headerBegins()
 	}
 }
@@ -239,23 +244,31 @@ func (c *conn) ReadFrom(src io.Reader) (int64, error) {
 // SetReadDeadline sets the deadline for reads; during a drain an earlier one
 // may hold.
 func (c *conn) SetReadDeadline(t time.Time) error {
+	if c.phase.Load() == idle {
+		c.deadlines.Add(1)
+	}
+	if t.IsZero() && !c.readArmed.Load() {
+		return nil
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.adopted != nil {
 		t = c.adopted.deadline(t, c.readDeadline)
 	}
 	c.readDeadline = t
-	c.deadlines++
-	return c.Conn.SetReadDeadline(earlier(t, c.readLimit()))
+	return c.armRead()
 }
 
 // SetWriteDeadline sets the deadline for writes; during a drain an earlier one
 // may hold.
 func (c *conn) SetWriteDeadline(t time.Time) error {
+	if t.IsZero() && !c.writeArmed.Load() {
+		return nil
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.writeDeadline = t
-	return c.Conn.SetWriteDeadline(earlier(t, c.writeLimit()))
+	return c.armWrite()
 }
 
 // SetDeadline sets both.

@@ -209,7 +209,8 @@ func (c *conn) enter(phase uint32) {
 func (c *conn) fallIdle() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.reads, c.deadlines = 0, 0
+	c.reads = 0
+	c.deadlines.Store(0)
 	c.phase.Store(idle)
 	if op := c.current.Load(); op != nil {
 		c.method = op.name

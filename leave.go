@@ -106,8 +106,20 @@ func (c *conn) isHTTP2() bool {
 // one: expired and goOn look again.
 func (c *conn) arm() {
 	// The errors are those of a connection that is closed.
-	_ = c.Conn.SetReadDeadline(earlier(c.readDeadline, c.readLimit()))
-	_ = c.Conn.SetWriteDeadline(earlier(c.writeDeadline, c.writeLimit()))
+	_ = c.armRead()
+	_ = c.armWrite()
+}
+
+func (c *conn) armRead() error {
+	t := earlier(c.readDeadline, c.readLimit())
+	c.readArmed.Store(!t.IsZero())
+	return c.Conn.SetReadDeadline(t)
+}
+
+func (c *conn) armWrite() error {
+	t := earlier(c.writeDeadline, c.writeLimit())
+	c.writeArmed.Store(!t.IsZero())
+	return c.Conn.SetWriteDeadline(t)
 }
 
 // readLimit is when a drain loses its patience with a connection that reads.
