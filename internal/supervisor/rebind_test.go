@@ -117,8 +117,9 @@ func TestProgramComesBackWhileItsListenerCloses(t *testing.T) {
 	}
 }
 
-// A listener that only has another name now cannot be bound. What is in the way
-// is not another process.
+// A listener that only has another name now cannot be bound, nor one at the
+// address that another leaves. What is in the way is not another process, and
+// does not go by itself.
 func TestRenamedListener(t *testing.T) {
 	l := web(t)
 	p := program("web", 1, "plain")
@@ -127,6 +128,12 @@ func TestRenamedListener(t *testing.T) {
 	l.Name, p.Listen, l.Where = "site", []string{"site"}, "lastcall.toml:2"
 	v := reload(Config{Name: "test", Listeners: []Listener{l}, Programs: []Program{p}}, control.Failed)
 	want := "reload: lastcall.toml:2: listen for site: " + l.Address.Address + " is that of another listener until then, web; keep that name, or take it out by a reload of its own first"
+	if v.Text != want {
+		t.Errorf("verdict %q\nwant    %q", v.Text, want)
+	}
+	moved := web(t)
+	p.Listen = []string{"web", "site"}
+	v = reload(Config{Name: "test", Listeners: []Listener{moved, l}, Programs: []Program{p}}, control.Failed)
 	if v.Text != want {
 		t.Errorf("verdict %q\nwant    %q", v.Text, want)
 	}

@@ -95,14 +95,17 @@ func (s *Supervisor) rebind(c Config) error {
 			}
 		}
 		if err != nil {
-			err = s.ours(l, err)
+			explained := s.ours(l, names)
 			for _, name := range bound {
 				_ = s.listeners[name].Close() // nobody has it yet
 				delete(s.listeners, name)
 			}
 			s.names = names
 			s.steer() // what was reserved in vain goes
-			return fmt.Errorf("reload: %w", s.overlaps(err))
+			if explained == nil {
+				explained = s.overlaps(err)
+			}
+			return fmt.Errorf("reload: %w", explained)
 		}
 	}
 	for name := range s.names {
@@ -134,19 +137,20 @@ var (
 	errNamed   = errors.New("is that of another listener until then")
 )
 
-// ours says so, where the kernel says only that somebody has it. Ports that
-// overlap have an explanation of their own.
-func (s *Supervisor) ours(c Listener, err error) error {
+// ours says so, where the kernel says only that somebody has it; nil: it is
+// nobody here. Ports that overlap have an explanation of their own. The names are
+// those of before the reload, which is not to be.
+func (s *Supervisor) ours(c Listener, names map[string]string) error {
 	for name, l := range s.listeners {
 		switch {
 		case l.closed || l.config.Address != c.Address:
-		case s.names[l.config.Name] != name || !s.welcomes(l):
+		case names[l.config.Name] != name || !s.welcomes(l):
 			return &bindError{c, fmt.Errorf("%s %w", c.Address, errLeaving)}
 		case l.config.Name != c.Name && !c.Each:
 			return &bindError{c, fmt.Errorf("%s %w, %s", c.Address, errNamed, l.config.Name)}
 		}
 	}
-	return err
+	return nil
 }
 
 // is tells whether a listener, which may be nil, is what a configuration says.
