@@ -13,7 +13,6 @@ import (
 	"time"
 
 	"github.com/lastcall/lastcall/internal/gate"
-	"github.com/lastcall/lastcall/internal/sock"
 	"github.com/lastcall/lastcall/internal/supervisor"
 )
 
@@ -128,6 +127,10 @@ func (p *plan) workers(name string, c Config) error {
 	if c.MaxRestarts != 0 {
 		w.MaxRestarts = max(0, c.MaxRestarts)
 	}
+	if err := c.ports(w.Workers); err != nil {
+		return err
+	}
+	w.PortBase = c.PortBase
 	for i, text := range c.Listen {
 		if err := p.listen(fmt.Sprintf("Listen[%d]", i), &w, text); err != nil {
 			return err
@@ -188,11 +191,11 @@ func (p *plan) listen(field string, w *supervisor.Program, text string) error {
 	if slices.Contains(w.Listen, name) {
 		return &ConfigError{field, fmt.Sprintf("the name %q is there twice", name)}
 	}
-	a, err := sock.ParseAddress(address)
+	a, each, err := parseAddress(address, w.PortBase)
 	if err != nil {
 		return &ConfigError{field, err.Error()}
 	}
 	w.Listen = append(w.Listen, name)
-	p.config.Listeners = append(p.config.Listeners, supervisor.Listener{Name: name, Address: a, Where: field})
+	p.config.Listeners = append(p.config.Listeners, supervisor.Listener{Name: name, Address: a, Each: each, Where: field})
 	return nil
 }

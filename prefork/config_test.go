@@ -32,6 +32,12 @@ func TestConfigErrors(t *testing.T) {
 		{"Listen[0]", `"a b" is no name`, func(c *prefork.Config) { c.Listen = []string{"a b=:80"} }},
 		{"Listen[1]", `"web" is there twice`, func(c *prefork.Config) { c.Listen = []string{"web=:80", "web=:81"} }},
 		{"Slots", "is for TCP, and /x/y is not", func(c *prefork.Config) { c.Slots, c.Listen = true, []string{":80", "/x/y"} }},
+		{"Listen[0]", "{port} is there, and no PortBase", func(c *prefork.Config) { c.Listen = []string{":{port}"} }},
+		{"Listen[0]", "{port} stands for the port of a TCP address", func(c *prefork.Config) { c.PortBase, c.Listen = 8000, []string{"/x/y:{port}"} }},
+		{"PortBase", "-1 is the first of 1 ports", func(c *prefork.Config) { c.PortBase, c.Workers, c.Listen = -1, 1, []string{":{port}"} }},
+		{"PortBase", "65535 is the first of 2 ports, and they go from 1 to 65535", func(c *prefork.Config) { c.PortBase, c.Workers, c.Listen = 65535, 2, []string{":{port}"} }},
+		{"PortBase", "take one of the two", func(c *prefork.Config) { c.PortBase, c.Slots, c.Listen = 8000, true, []string{":{port}"} }},
+		{"PortBase", "without an address in Listen", func(c *prefork.Config) { c.PortBase, c.Listen = 8000, []string{":80"} }},
 		{"Helpers[1].Name", `"" is no name`, sh(func(h *prefork.Helper) { h.Name = "" })},
 		{"Helpers[1].Name", `"other" is there twice`, sh(func(h *prefork.Helper) { h.Name = "other" })},
 		{"Helpers[1].Name", `"app" is there twice`, sh(func(h *prefork.Helper) { h.Name = "app" })},
@@ -66,6 +72,7 @@ func TestGoodConfigs(t *testing.T) {
 	for _, c := range []prefork.Config{
 		{},
 		{Listen: []string{":80", ":81", "./a=b.sock", "admin=unix:@name"}, MaxRestarts: -1},
+		{Listen: []string{"127.0.0.1:{port}", "admin=[::1]:{port}", ":80"}, PortBase: 65534, Workers: 2},
 		{Helpers: []prefork.Helper{
 			{Name: "a", Command: []string{"sh"}, DependsOn: []string{"b"}, StopSignal: syscall.SIGINT, Ready: prefork.Probe{HTTP: "http://127.0.0.1:1/"}},
 			{Name: "b", Command: []string{"./sh"}, Dir: "/bin", Ready: prefork.Probe{Exec: []string{"sh", "-c", "exit 0"}}},

@@ -24,6 +24,10 @@ func play(part string) {
 	switch part {
 	case "web":
 		drive(prefork.Config{Workers: 2, Listen: []string{anyPort}, Worker: serve, After: after, Socket: os.Getenv("SOCKET")})
+	case "ports":
+		base := 0
+		fmt.Sscan(os.Getenv("BASE"), &base)
+		drive(prefork.Config{Workers: 2, Listen: []string{"127.0.0.1:{port}"}, PortBase: base, Worker: serve})
 	case "plain":
 		drive(prefork.Config{Workers: 2, Listen: []string{anyPort, "other=" + anyPort}, Worker: plain, After: after})
 	case "ids":

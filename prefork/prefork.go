@@ -86,6 +86,11 @@ type Config struct {
 	// between which the kernel divides connections evenly, instead of one
 	// queue. It is for Linux and TCP. docs/balance.md says when it helps.
 	Slots bool
+	// PortBase gives each worker a port of its own at the addresses in Listen
+	// that end with ":{port}", as "127.0.0.1:{port}": slot 0 has this one, the
+	// next slot the next, and LASTCALL_PORT says so in the worker. 0: there are
+	// no such addresses. docs/ports.md says when it helps.
+	PortBase int
 
 	// Helpers are ready before the first worker starts, and are stopped when
 	// the last has ended.

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"os"
@@ -188,6 +189,47 @@ func TestPlainWorker(t *testing.T) {
 	}
 	a.exits(0)
 	a.gone(addr)
+}
+
+// TestPorts wants each worker at a port of its own, before and after a roll.
+func TestPorts(t *testing.T) {
+	base := twoPorts(t)
+	a, _ := ready(t, "ports", fmt.Sprintf("BASE=%d", base))
+	before := make(map[string]bool)
+	for range 2 {
+		for slot := range 2 {
+			got := get(fmt.Sprintf("127.0.0.1:%d", base+slot), "/")
+			if !strings.HasPrefix(got, fmt.Sprintf("%d ", slot)) || before[got] {
+				t.Errorf("at port %d: %q", base+slot, got)
+			}
+			before[got] = true
+		}
+		a.do("roll")
+	}
+	a.signal(syscall.SIGTERM)
+	a.exits(0)
+	for slot := range 2 {
+		a.gone(fmt.Sprintf("127.0.0.1:%d", base+slot))
+	}
+}
+
+// twoPorts finds two that follow each other, and that the kernel gives to no client.
+func twoPorts(t *testing.T) int {
+	t.Helper()
+	for range 100 {
+		base := 10000 + rand.IntN(22000)
+		first, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", base))
+		if err != nil {
+			continue
+		}
+		first.Close()
+		if second, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", base+1)); err == nil {
+			second.Close()
+			return base
+		}
+	}
+	t.Fatal("no two ports are free")
+	return 0
 }
 
 func TestSignalledWorker(t *testing.T) {

@@ -37,12 +37,14 @@ func (c *cli) checkVerb() *cobra.Command {
 				return err
 			}
 			var sum string
+			warnings := config.Unbudgeted
 			if verb.Flags().Changed("budget") {
 				if sum, err = config.Budget(conf, budget); err != nil {
 					return err
 				}
+				warnings = config.Warnings // what the parent gives by default is no matter then
 			}
-			for _, w := range config.Warnings(conf) {
+			for _, w := range warnings(conf) {
 				fmt.Fprintf(c.stderr, "lastcall: warning: %s\n", w)
 			}
 			fmt.Fprintln(c.stdout, "ok: "+summary(conf))

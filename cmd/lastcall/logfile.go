@@ -24,7 +24,7 @@ func openLog(path string) (*logFile, error) {
 func (l *logFile) reopen() error {
 	file, err := os.OpenFile(l.path, os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o640)
 	if err != nil {
-		return fmt.Errorf("open log: %w", err)
+		return fmt.Errorf("open log: %w; make its directory, or choose another --log", err)
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -27,6 +27,9 @@ func nodeFile(t *testing.T, name string) string {
 	if _, err := exec.LookPath("node"); err != nil {
 		t.Fatalf("%v: make setup installs it", err)
 	}
+	if _, err := os.Stat(path); err != nil { // so that go keeps no result of what the file was before
+		t.Fatal(err)
+	}
 	return path
 }
 

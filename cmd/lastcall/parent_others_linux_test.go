@@ -97,12 +97,11 @@ func (h *house) endsParent(sig syscall.Signal) {
 	}
 }
 
-// TestSupervisord runs lastcall by the file of packaging/, and stops it with
-// supervisorctl.
-func TestSupervisord(t *testing.T) {
-	h, tool, done := under(t, "supervisord", func(h *house) []string {
-		h.packaged("supervisord/lastcall.conf", "lastcall.conf")
-		touch(h, "supervisord.conf", fmt.Sprintf(`[supervisord]
+// supervised prepares supervisord for the file of packaging/.
+func supervised(h *house) []string {
+	h.t.Helper()
+	h.packaged("supervisord/lastcall.conf", "lastcall.conf")
+	touch(h, "supervisord.conf", fmt.Sprintf(`[supervisord]
 nodaemon=true
 logfile=%[1]s/supervisord.log
 pidfile=%[1]s/supervisord.pid
@@ -115,8 +114,13 @@ supervisor.rpcinterface_factory = supervisor.rpcinterface:make_main_rpcinterface
 serverurl=unix://%[1]s/ctl
 %[2]s
 `, h.dir, strings.ReplaceAll(h.read("lastcall.conf"), "=AUTO", "="+h.path("out"))))
-		return []string{"-c", h.path("supervisord.conf")}
-	})
+	return []string{"-c", h.path("supervisord.conf")}
+}
+
+// TestSupervisord runs lastcall by the file of packaging/, and stops it with
+// supervisorctl.
+func TestSupervisord(t *testing.T) {
+	h, tool, done := under(t, "supervisord", supervised)
 	h.stopsBy(tool("supervisorctl", "-c", h.path("supervisord.conf"), "stop", "lastcall"), done)
 	if log := h.read("supervisord.log"); !strings.Contains(log, "stopped: lastcall (exit status 0)") {
 		t.Errorf("supervisord: %s", log)

@@ -64,6 +64,18 @@ func TestServerBehindAShell(t *testing.T) {
 	}
 }
 
+// What a server most often does that knows nothing of passed sockets: it binds the
+// address that lastcall has bound for it.
+func TestServerThatBindsItsAddressItself(t *testing.T) {
+	t.Parallel()
+	h := found(t)
+	h.wrap(fmt.Sprintf(`["env", "-u", "LISTEN_PID", %q]`, h.path("strict")), ownAddress(h.addr), "")
+	h.start()
+	h.ends(3)
+	h.says("before everything was ready; if the address is "+h.addr+", lastcall has it, and passes it: let the server take that socket, by LISTEN_FDS or {fd:NAME}", 1)
+	h.says(aWrapper, 0)
+}
+
 // What says READY=1 from behind a wrapper is ready, and serves nobody who comes
 // to the sockets: it is said, once for the program.
 func TestReadyBehindAShell(t *testing.T) {

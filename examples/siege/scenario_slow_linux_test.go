@@ -149,3 +149,28 @@ func readerThatStops(t *testing.T, in program) {
 		t.Errorf("it took %v, want more than the patience of 1s, and far less than the deadline of 60s", took)
 	}
 }
+
+// A request that comes when the last call has been made, and protects nothing of
+// itself but what it may not begin any more, is told so: by 503, not as a
+// mistake of the server's. In Go what a request begins is admitted with it.
+func TestLastCallInPython(t *testing.T) {
+	t.Parallel()
+	s := enter(t, setup{in: program{python: true}, way: waySection, drain: "60s", keys: `fresh_grace = "30s"`})
+	bad, late := s.dial(nil), s.dial(nil)
+	post := "POST /work/%s HTTP/1.1\r\nHost: siege\r\nContent-Length: 0\r\n\r\n"
+	s.write(bad, fmt.Sprintf(post, "a?steps=many"))
+	if resp, err := http.ReadResponse(bufio.NewReader(bad), nil); err != nil || resp.StatusCode != http.StatusBadRequest {
+		t.Errorf("many steps were answered %+v, %v, want 400", resp, err)
+	}
+	s.signal(syscall.SIGTERM)
+	s.awaitLog(entry{Msg: "closed", Listener: "web"})
+	s.write(late, fmt.Sprintf(post, "late"))
+	resp, err := http.ReadResponse(bufio.NewReader(late), nil)
+	if err != nil || resp.StatusCode != http.StatusServiceUnavailable || !resp.Close {
+		t.Errorf("it was answered %+v, %v, want 503 and close", resp, err)
+	}
+	s.ends(0, "")
+	if n := s.count("Traceback"); n > 0 {
+		t.Errorf("the log has %d tracebacks", n)
+	}
+}

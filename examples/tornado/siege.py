@@ -84,13 +84,21 @@ class Handler(tornado.web.RequestHandler):
     def initialize(self, locks, data):
         self.locks, self.data = locks, data
 
-    def write_error(self, status_code, **kwargs):
+    def write_error(self, status_code, exc_info=(None, None, None), **kwargs):
+        if isinstance(exc_info[1], lastcall.Draining):
+            self.set_status(503)  # the last call has been made: another worker may do it
         self.finish(self._reason + "\n")
 
     def log_exception(self, kind, error, trace):
-        if isinstance(error, lastcall.Draining):
-            self.set_status(503)
-        super().log_exception(kind, error, trace)
+        if not isinstance(error, lastcall.Draining):  # which is no mistake
+            super().log_exception(kind, error, trace)
+
+    def number(self, name, default, kind, most):
+        text = self.get_argument(name, default)
+        with contextlib.suppress(ValueError):
+            if 0 <= kind(text) <= most:  # which NaN is not
+                return kind(text)
+        raise tornado.web.HTTPError(400, reason="%s is a number up to %d" % (name, most))
 
 
 class Alive(Handler):
@@ -105,7 +113,7 @@ class Work(Handler):
     async def post(self, name):
         if os.environ.get("SIEGE_WAY") == "section":
             lastcall.expendable()  # only the lock protects the job
-        steps, step = int(self.get_argument("steps", "5")), float(self.get_argument("step", "0.2"))
+        steps, step = self.number("steps", "5", int, 10**6), self.number("step", "0.2", float, 3600)
         if not name.isidentifier() and not name.isalnum():  # it becomes the name of a folder
             self.set_status(400)
             self.finish("a name is letters, digits and _, not %r\n" % name)
@@ -137,7 +145,7 @@ class Big(Handler):
 
     async def get(self):
         lastcall.expendable()
-        for _ in range(int(self.get_argument("chunks", "100"))):
+        for _ in range(self.number("chunks", "100", int, 10**6)):
             self.write(b"z" * 16384)
             await self.flush()
             await asyncio.sleep(0.05)

@@ -40,7 +40,7 @@ func loadAny(t *testing.T, text string, kinds map[string]gate.Kind) {
 		if len(c.Programs) == 0 || c.Name == "" {
 			t.Errorf("neither an error nor a configuration: %+v", c)
 		}
-		Warnings(c)
+		Unbudgeted(c)
 		return
 	}
 	e, ok := errors.AsType[*Error](err)

@@ -12,10 +12,13 @@ import (
 )
 
 // Warnings returns, one line each, what is allowed and yet seldom meant: a
-// stop that may take longer than what runs this process usually gives it, a
-// listener nobody serves. It looks at the environment of this process for who
-// that is.
-func Warnings(c supervisor.Config) []string {
+// listener nobody serves, a command that starts the server as a child.
+func Warnings(c supervisor.Config) []string { return warnings(c, host{}) }
+
+// Unbudgeted returns also a stop that may take longer than what runs this process
+// usually gives it, for whom nobody has said what it gives. It looks at the
+// environment of this process for who that is.
+func Unbudgeted(c supervisor.Config) []string {
 	return warnings(c, parent(os.LookupEnv, os.Stat))
 }
 

@@ -68,7 +68,7 @@ func TestWarnings(t *testing.T) {
 func TestWarningsAsksTheEnvironment(t *testing.T) {
 	c := supervisor.Config{Programs: []supervisor.Program{{Name: "web", DrainTimeout: time.Hour}}}
 	t.Setenv("KUBERNETES_SERVICE_HOST", "10.0.0.1")
-	if got := Warnings(c); len(got) != 1 {
+	if got := Unbudgeted(c); len(got) != 1 {
 		t.Errorf("%q", got)
 	}
 }

@@ -49,11 +49,11 @@ func Listen(path string) (*Server, error) {
 		return nil, err
 	}
 	if err := makeDir(filepath.Dir(path)); err != nil {
-		return nil, fmt.Errorf("make directory of control socket: %w", err)
+		return nil, fmt.Errorf("make directory of control socket: %w; choose another place by --socket", err)
 	}
 	unlock, err := lock(path + ".lock")
 	if err != nil {
-		return nil, fmt.Errorf("lock control socket: %w", err)
+		return nil, fmt.Errorf("lock control socket: %w; choose another place by --socket", err)
 	}
 	defer unlock()
 	if err := makeWay(path); err != nil {
@@ -205,7 +205,7 @@ func (s *Server) unlink() error {
 		if errors.Is(err, os.ErrNotExist) {
 			return nil // the directory is gone, and the socket with it
 		}
-		return fmt.Errorf("lock control socket: %w", err)
+		return fmt.Errorf("lock control socket: %w; choose another place by --socket", err)
 	}
 	defer unlock()
 	now, err := os.Lstat(s.path)

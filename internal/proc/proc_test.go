@@ -98,7 +98,7 @@ func TestStartErrors(t *testing.T) {
 	}
 }
 
-// The shim's own failures are those of a shell.
+// The shim's own failures are those of a shell, and say more.
 func TestNotExecutable(t *testing.T) {
 	c := newChildren(t)
 	dir := t.TempDir()
@@ -106,11 +106,21 @@ func TestNotExecutable(t *testing.T) {
 	if err := os.WriteFile(text, []byte("#!/bin/sh\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
+	for name, content := range map[string]string{
+		"stranger": "#! /nowhere/python -u\n", "windows": "#!/bin/sh\r\necho\r\n", "bare": "echo\n",
+	} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(content), 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
 	for _, test := range []struct {
 		path string
 		code int
 		want string
 	}{
+		{"./stranger", 127, `lastcall: start ./stranger: no such file or directory; the file is there, but not "/nowhere/python", which its first line names: install that, or correct the line`},
+		{"./windows", 127, `lastcall: start ./windows: no such file or directory; the file is there, but not "/bin/sh\r", which its first line names: install that, or correct the line`},
+		{"./bare", 126, "lastcall: start ./bare: exec format error; it is no program for this machine, and no script, since its first line does not begin with #!"},
 		{"./missing", 127, "lastcall: start ./missing: no such file or directory"},
 		{text, 126, "lastcall: start " + text + ": permission denied"},
 		{dir, 126, "lastcall: start " + dir + ": permission denied"},
@@ -119,6 +129,26 @@ func TestNotExecutable(t *testing.T) {
 		if want := (Exit{Code: test.code}); exit != want || out != test.want {
 			t.Errorf("%s: %v, %q; want %v, %q", test.path, exit, out, want, test.want)
 		}
+	}
+}
+
+// A program that another system's loader is for is there, and yet it is not.
+func TestLacksItsLoader(t *testing.T) {
+	shell, err := os.ReadFile("/bin/sh")
+	if err != nil {
+		t.Fatal(err)
+	}
+	program := strings.Replace(string(shell), "\x00/lib", "\x00/bil", 1)
+	if program == string(shell) {
+		t.Skip("the shell has no dynamic loader")
+	}
+	path := filepath.Join(t.TempDir(), "program")
+	if err := os.WriteFile(path, []byte(program), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	exit, out := run(t, newChildren(t), Spec{Path: path, Args: []string{"x"}})
+	if exit != (Exit{Code: 127}) || !strings.Contains(out, "; the file is there, but not its dynamic loader: ") {
+		t.Errorf("%v, %q", exit, out)
 	}
 }
 

@@ -108,7 +108,8 @@ func (o order) carryOut() error {
 	if err := resetSignals(); err != nil {
 		return fmt.Errorf("reset signals: %w", err)
 	}
-	return syscall.Exec(o.executable(), os.Args, programEnvironment(os.Environ(), os.Getpid()))
+	path := o.executable()
+	return explain(path, syscall.Exec(path, os.Args, programEnvironment(os.Environ(), os.Getpid())))
 }
 
 // awaitWord waits until the process that started this one lets it go on. An

@@ -68,6 +68,10 @@ func (e *bindError) remedy() string {
 	unix := e.listener.Address.Network == "unix"
 	_, unknown := errors.AsType[*net.DNSError](e.err)
 	switch {
+	case errors.Is(e.err, errLeaving):
+		return "try again when its workers have gone"
+	case errors.Is(e.err, errNamed):
+		return "keep that name, or take it out by a reload of its own first"
 	case errors.Is(e.err, syscall.EADDRINUSE):
 		return "stop it, or choose another address"
 	case unknown:

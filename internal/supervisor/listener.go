@@ -78,6 +78,9 @@ func (s *Supervisor) closeListener(l *listener) {
 	if l.closed || l.closing {
 		return
 	}
+	if l.kept == unit && s.current(l) && !s.ending() {
+		return // nobody serves what the configuration still says: a reload may have it served again, and could not bind it
+	}
 	l.closing = true
 	s.rename(l)
 	if l.kept != nobody || !s.foreign(l.name) {

@@ -69,7 +69,7 @@ func writePIDFile(path string) (remove func(), err error) {
 	}
 	text := []byte(strconv.Itoa(os.Getpid()) + "\n")
 	if err := replaceFile(path, text); err != nil {
-		return nil, fmt.Errorf("write pid file %s: %w", path, cause(err))
+		return nil, fmt.Errorf("write pid file %s: %w; make its directory, let this user write there, or choose another --pidfile", path, cause(err))
 	}
 	return func() {
 		if now, err := os.ReadFile(path); err == nil && bytes.Equal(now, text) {

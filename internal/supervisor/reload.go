@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"maps"
 	"reflect"
+	"slices"
 
 	"github.com/lastcall/lastcall/internal/pool"
 )
@@ -35,6 +36,7 @@ func (s *Supervisor) apply(token int, c Config, all bool) error {
 		return err
 	}
 	s.config = c
+	s.store() // first: what the parent has to forget is ours alone when it closes
 	var roll []string
 	for i := range c.Programs {
 		p := &c.Programs[i]
@@ -48,6 +50,7 @@ func (s *Supervisor) apply(token int, c Config, all bool) error {
 	}
 	s.log.Info("reloaded", "rolling", roll)
 	s.step(pool.Reload{Token: token, Programs: s.corePrograms(), Roll: roll})
+	s.closeUnserved()
 	return nil
 }
 
@@ -74,28 +77,35 @@ func (s *Supervisor) unchangeable(c Config) error {
 }
 
 // rebind opens the listeners that are new or have another address, all or none.
-// Those that are no more wanted the core gives up.
+// Those that are no more wanted the core gives up; one that is left over from a
+// program that has gone, and that still nobody serves, stays as closed as it is.
 func (s *Supervisor) rebind(c Config) error {
 	names := maps.Clone(s.names)
 	var bound []string
 	for _, l := range c.Listeners {
 		var err error
-		if kept := s.kept(l); kept != nil {
-			err = s.reserve(kept, c.Programs)
-		} else if err = s.bindOne(l, c.Programs); err == nil {
-			bound = append(bound, s.names[l.Name])
+		was := s.listeners[s.names[l.Name]]
+		switch {
+		case was.is(l) && s.welcomes(was):
+			err = s.reserve(was, c.Programs)
+		case s.names[l.Name] != "" && (was == nil || was.is(l)) && !served(c, l.Name):
+		default:
+			if err = s.bindOne(l, c.Programs); err == nil {
+				bound = append(bound, s.names[l.Name])
+			}
 		}
 		if err != nil {
-			if s.closes(l) {
-				err = fmt.Errorf("%s is still being closed here; try again when its workers have gone: %w", l.Address, err)
-			}
+			explained := s.ours(l, names)
 			for _, name := range bound {
 				_ = s.listeners[name].Close() // nobody has it yet
 				delete(s.listeners, name)
 			}
 			s.names = names
 			s.steer() // what was reserved in vain goes
-			return fmt.Errorf("reload: %w", s.overlaps(err))
+			if explained == nil {
+				explained = s.overlaps(err)
+			}
+			return fmt.Errorf("reload: %w", explained)
 		}
 	}
 	for name := range s.names {
@@ -115,29 +125,62 @@ func wants(c Config, listener string) bool {
 	return false
 }
 
-// closes tells whether an address is still held by a listener that this
-// supervisor does not want any more.
-func (s *Supervisor) closes(c Listener) bool {
-	for name, l := range s.listeners {
-		if !l.closed && l.config.Address == c.Address && s.names[l.config.Name] != name {
-			return true
-		}
-	}
-	return false
+// served tells whether a program has the listener.
+func served(c Config, listener string) bool {
+	return slices.ContainsFunc(c.Programs, func(p Program) bool { return slices.Contains(p.Listen, listener) })
 }
 
-// kept returns what there is already of a listener, nil if it is not the same.
-func (s *Supervisor) kept(c Listener) *listener {
-	l := s.listeners[s.names[c.Name]]
-	if l == nil || l.closing || l.closed {
-		return nil
+// errLeaving and errNamed are why the supervisor itself has an address that a
+// reload wants for a listener.
+var (
+	errLeaving = errors.New("is still being closed here")
+	errNamed   = errors.New("is that of another listener until then")
+)
+
+// ours says so, where the kernel says only that somebody has it; nil: it is
+// nobody here. Ports that overlap have an explanation of their own. The names are
+// those of before the reload, which is not to be.
+func (s *Supervisor) ours(c Listener, names map[string]string) error {
+	for name, l := range s.listeners {
+		switch {
+		case l.closed || l.config.Address != c.Address:
+		case names[l.config.Name] != name || !s.welcomes(l):
+			return &bindError{c, fmt.Errorf("%s %w", c.Address, errLeaving)}
+		case l.config.Name != c.Name && !c.Each:
+			return &bindError{c, fmt.Errorf("%s %w, %s", c.Address, errNamed, l.config.Name)}
+		}
+	}
+	return nil
+}
+
+// is tells whether a listener, which may be nil, is what a configuration says.
+func (l *listener) is(c Listener) bool {
+	if l == nil {
+		return false
 	}
 	was := l.config
 	was.Where = c.Where
-	if was != c {
-		return nil
+	return was == c
+}
+
+// welcomes tells whether newcomers come to a listener. Nothing that is said of one
+// that is being emptied has the kernel take them again.
+func (s *Supervisor) welcomes(l *listener) bool {
+	return !l.closing && !l.closed && !slices.ContainsFunc(s.core.Snapshot().Listeners, func(v pool.ListenerView) bool {
+		return v.Name == l.name && v.State != "open"
+	})
+}
+
+// closeUnserved closes the listeners that the configuration says no more and no
+// program had: of those the core does not know.
+func (s *Supervisor) closeUnserved() {
+	known := s.core.Snapshot().Listeners
+	for _, l := range s.listeners {
+		if s.current(l) || slices.ContainsFunc(known, func(v pool.ListenerView) bool { return v.Name == l.name }) {
+			continue
+		}
+		s.closeListener(l)
 	}
-	return l
 }
 
 // visible is what a worker sees of its program's settings. The others are the

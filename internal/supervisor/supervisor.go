@@ -227,7 +227,12 @@ func (s *Supervisor) run() Report {
 		return Report{exitFailure, err}
 	}
 	s.system = sys
-	defer func() { _ = s.system.close() }() // the one there is by then
+	defer func() { _ = s.system.close() }()       // the one there is by then
+	unlink, err := writePIDFile(s.config.PIDFile) // before there is a guard, which would take a failure for our end
+	if err != nil {
+		return Report{exitNotUp, err}
+	}
+	defer unlink()
 	s.placeNotify()
 	s.startGuard()
 	defer func() {
@@ -238,11 +243,6 @@ func (s *Supervisor) run() Report {
 			s.guard.Close()
 		}
 	}()
-	unlink, err := writePIDFile(s.config.PIDFile)
-	if err != nil {
-		return Report{exitNotUp, err}
-	}
-	defer unlink()
 	if err := s.begin(); err != nil {
 		return Report{exitFailure, err}
 	}

@@ -178,6 +178,10 @@ func (s *Supervisor) neverReady(l *life) string {
 	case l.late && len(w.elsewhere) > 0:
 		return w.String()
 	}
+	if !l.hello && len(l.program.Listen) > 0 && inUse(l.tail.last()) {
+		return fmt.Sprintf("if the address is %s, lastcall has it, and passes it: let the server take that socket, by LISTEN_FDS or {fd:NAME}; "+
+			"or give each worker a port of its own, by port_base", strings.Join(s.bound(l), ", "))
+	}
 	return l.lacking()
 }
 
@@ -191,4 +195,23 @@ func (l *life) lacking() string {
 		return "if it puts itself into the background, have it stay in the foreground"
 	}
 	return l.lacks
+}
+
+// inUse tells whether somebody's last words are that an address is taken, in the
+// words of the C library and of Node, which are those of nearly everybody.
+func inUse(words []string) bool {
+	return slices.ContainsFunc(words, func(line string) bool {
+		return strings.Contains(strings.ToLower(line), "address already in use") || strings.Contains(line, "EADDRINUSE")
+	})
+}
+
+// bound are the addresses of a life's listeners.
+func (s *Supervisor) bound(l *life) []string {
+	var out []string
+	for _, name := range l.program.Listen {
+		if ln := s.listeners[name]; ln != nil {
+			out = append(out, ln.shown())
+		}
+	}
+	return out
 }
