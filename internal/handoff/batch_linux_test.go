@@ -32,7 +32,7 @@ func (s *script) expectAll(kind op, ids ...uint64) {
 // ended checks that the other side has said nothing more and closed its end.
 func (s *script) ended() {
 	s.t.Helper()
-	if m, _, err := s.link.receive(true); !errors.Is(err, io.EOF) {
+	if m, _, err := s.receive(); !errors.Is(err, io.EOF) {
 		s.t.Fatalf("%+v, %v; want the end", m, err)
 	}
 }

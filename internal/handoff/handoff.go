@@ -11,6 +11,7 @@
 //	                      <---  DONE(id), or NACK(id): not a byte was read
 //	ABORT(id)             --->  before COMMIT: closed without a read
 //	                      <---  NACK(id)
+//	                      <---  LOAD: at first, so that the sender can choose
 //
 // An OFFER is one connection's. All other messages may be about several: each
 // side reads what there is to read before it answers, and then says all of a

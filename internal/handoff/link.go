@@ -78,6 +78,14 @@ func (l *link) send(kind op, id uint64, w why) {
 	}
 }
 
+// greet says what goes with every message, and no more.
+func (l *link) greet() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.unsent = append(l.unsent, message{Op: opLoad})
+	l.pushLocked()
+}
+
 // hold holds back what is sent from now on, or sends it and no longer does.
 func (l *link) hold(on bool) {
 	l.mu.Lock()

@@ -16,6 +16,7 @@ const (
 	opCommit op = "commit"
 	opDone   op = "done"
 	opAbort  op = "abort"
+	opLoad   op = "load"
 )
 
 // A why says what a NACK means for other connections. One that is not known

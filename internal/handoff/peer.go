@@ -11,8 +11,10 @@ type peer struct {
 	name   string
 	link   *link
 	offers map[uint64]*offer // made and not ended, the aborted ones too
-	window int               // how many of them there may be: one, until it has answered
+	window int               // how many of them there may be
 	load   int               // how many connections it has, as it said last
+
+	heard bool // has said that, or let us wait for it too long
 
 	gone     bool // has ended
 	draining bool // takes nothing any more, as it has said
@@ -76,12 +78,16 @@ type move struct {
 // take m. Nil: there is none; or, to wait for, that one has no room. To give to
 // the next best instead would leave its connections for good to a peer that has
 // enough: a roll goes from worker to worker, and the first to be replaced would
-// end up with everybody's. A peer that has not said what it has is asked first,
-// with one connection.
+// end up with everybody's. Nor does a peer that has said what it has come before
+// an earlier one that has not yet: the first is the one that has least.
 func (s *Sender) choose(m *move) (best *peer, wait bool) {
 	for _, p := range s.peers {
 		if !p.open() || slices.Contains(m.refused, p) {
 			continue
+		}
+		if !p.heard {
+			wait = best == nil
+			break
 		}
 		if best == nil || p.expects() < best.expects() {
 			best = p
@@ -90,7 +96,7 @@ func (s *Sender) choose(m *move) (best *peer, wait bool) {
 	if best != nil && !best.room() {
 		return nil, true
 	}
-	return best, false
+	return best, wait
 }
 
 // settle gives the room there is to those that wait, first come first served,
@@ -185,9 +191,8 @@ func (s *Sender) tell(p *peer) {
 func (s *Sender) answered(p *peer, m message) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	p.silent = false
-	p.window = window
-	p.load = m.Load
+	p.silent, p.heard = false, true
+	p.window, p.load = window, m.Load
 	for _, id := range m.IDs {
 		o := p.offers[id]
 		switch {

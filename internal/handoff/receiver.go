@@ -55,6 +55,7 @@ func (r *Receiver) Add(name string, fd int) error {
 		return fmt.Errorf("add sender %s: %w", name, err)
 	}
 	l.load = r.adopter.Load
+	l.greet()
 	src := &source{name: name, link: l, held: map[uint64]held{}}
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -198,7 +198,7 @@ func TestRefuse(t *testing.T) {
 	a.nothing(t)
 	talks(t, client, server)
 	must(t, r.Close())
-	if _, _, err := s.link.receive(true); !errors.Is(err, io.EOF) {
+	if _, _, err := s.receive(); !errors.Is(err, io.EOF) {
 		t.Errorf("after Close: %v", err)
 	}
 }
@@ -266,7 +266,7 @@ func TestReceiverClosesLast(t *testing.T) {
 	must(t, wait(t, closed))
 	a.next(t)
 	s.expect(opDone)
-	if _, _, err := s.link.receive(true); !errors.Is(err, io.EOF) {
+	if _, _, err := s.receive(); !errors.Is(err, io.EOF) {
 		t.Errorf("then %v", err)
 	}
 	ours, theirs, err := Pair()

@@ -9,7 +9,8 @@ import (
 )
 
 // A Sender gives connections to peers. Its methods may be called from any
-// goroutine; those but Send and Close wait for nothing.
+// goroutine; those but Send and Close wait for nothing. The peer that is added
+// first is taken for the one that may have least.
 type Sender struct {
 	lost    func(peer string)
 	within  time.Duration // for an answer to an offer
@@ -36,7 +37,7 @@ func (s *Sender) Add(name string, fd int) error {
 	if err != nil {
 		return fmt.Errorf("add peer %s: %w", name, err)
 	}
-	p := &peer{name: name, link: l, offers: map[uint64]*offer{}, window: 1}
+	p := &peer{name: name, link: l, offers: map[uint64]*offer{}, window: window}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.closed {
@@ -44,6 +45,12 @@ func (s *Sender) Add(name string, fd int) error {
 		return fmt.Errorf("add peer %s: %w", name, net.ErrClosed)
 	}
 	s.peers = append(s.peers, p)
+	time.AfterFunc(s.within, func() { // of an older version, it says nothing by itself
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		p.heard = true
+		s.settle()
+	})
 	s.settle()
 	go s.read(p)
 	return nil

@@ -35,7 +35,7 @@ func playSender(step string) {
 		panic(err)
 	}
 	reached("offer")
-	if m, _, err := l.receive(true); err != nil || m.Op != opAck {
+	if m, _, err := answer(l); err != nil || m.Op != opAck {
 		say("refused") // also by the end of the pair
 		return
 	}
@@ -59,7 +59,7 @@ func playSender(step string) {
 		l.send(opCommit, 1, "")
 		reached("commit")
 	}
-	switch m, _, err := l.receive(true); {
+	switch m, _, err := answer(l); {
 	case err != nil:
 		say("lost")
 	case m.Op == opDone:

@@ -22,7 +22,7 @@ func newSender(t *testing.T) (s *Sender, end int, lost chan string) {
 	s.within = limit // a test that wants silence noticed says so
 	t.Cleanup(func() { s.Close() })
 	end = join(t, s, "a")
-	s.peers[0].window = window
+	s.peers[0].heard = true
 	return s, end, lost
 }
 
@@ -66,10 +66,21 @@ func newScript(t testing.TB, fd int) *script {
 	return &script{t, l}
 }
 
+func (s *script) receive() (message, []int, error) { return answer(s.link) }
+
+// answer reads one message, but for that about the load.
+func answer(l *link) (message, []int, error) {
+	m, fds, err := l.receive(true)
+	if err == nil && m.Op == opLoad {
+		return answer(l)
+	}
+	return m, fds, err
+}
+
 // expect reads one message, which must be of this kind.
 func (s *script) expect(kind op) (message, []int) {
 	s.t.Helper()
-	m, fds, err := s.link.receive(true)
+	m, fds, err := s.receive()
 	if err != nil || m.Op != kind || len(m.IDs) == 0 {
 		s.t.Fatalf("received %+v, %v; want %s", m, err, kind)
 	}

@@ -5,24 +5,38 @@ import (
 	"time"
 )
 
-// The peer with the fewest connections is chosen, whoever was there first; what
-// a peer has is not known before it has answered to one offer.
+// The peer with the fewest connections is chosen; but nobody before the first has
+// said what it has.
 func TestFewestIsChosen(t *testing.T) {
 	noneLeft(t)
 	s, end, _ := newSender(t)
-	s.peers[0].window = 1
+	s.peers[0].heard = false
 	peers := []*script{newScript(t, end), newScript(t, join(t, s, "b"))}
 	var results []chan error
-	for range 8 {
-		_, server := connect(t)
-		results = append(results, send(s, server))
+	offers := func(n int) {
+		for range n {
+			_, server := connect(t)
+			results = append(results, send(s, server))
+		}
 	}
-	until(t, "all but one for each wait", func() bool { return outstanding(s) == 2 && pending(s) == 6 })
-	for i, has := range []int{5, 1} {
+	says := func(i, has int) {
 		peers[i].link.load = func() int { return has }
-		id := peers[i].offer()
-		peers[i].say(opAck, id)
+		peers[i].link.greet()
+		until(t, "heard", func() bool {
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			return s.peers[i].heard
+		})
 	}
+	offers(1)
+	until(t, "it waits", func() bool { return pending(s) == 1 })
+	says(1, 1)
+	if outstanding(s) != 0 {
+		t.Error("the second got what the first may have more need of")
+	}
+	says(0, 5)
+	until(t, "it goes to the second", func() bool { return outstanding(s) == 1 })
+	offers(7)
 	until(t, "offered", func() bool { return outstanding(s) == 8 })
 	s.mu.Lock()
 	shares := []int{2, 6} // 5+2, 1+6
@@ -44,7 +58,7 @@ func TestFewestIsChosen(t *testing.T) {
 func (s *script) takeAll(n int) {
 	s.t.Helper()
 	for n > 0 {
-		m, fds, err := s.link.receive(true)
+		m, fds, err := s.receive()
 		must(s.t, err)
 		closeAll(fds)
 		for _, id := range m.IDs {
@@ -77,15 +91,32 @@ func TestNextBestIsNotChosen(t *testing.T) {
 		_, server := connect(t)
 		results = append(results, send(s, server))
 	}
-	until(t, "offered", func() bool { return pending(s) == 8 })
+	until(t, "offered", func() bool { return pending(s) == 9 })
 	for range window {
 		best.offer()
 	}
-	if len(a.conns) > 1 {
+	if len(a.conns) > 0 {
 		t.Errorf("%d connections went to the peer that had many", len(a.conns))
 	}
 	for _, result := range results {
 		must(t, wait(t, result))
 		a.next(t)
 	}
+}
+
+// A peer that does not say what it has is not waited for for ever.
+func TestSilentNewcomer(t *testing.T) {
+	noneLeft(t)
+	s, end, _ := newSender(t)
+	s.peers[0].draining = true
+	newScript(t, end)
+	s.within = 20 * time.Millisecond
+	older := newScript(t, join(t, s, "b"))
+	s.mu.Lock()
+	s.within = limit
+	s.mu.Unlock()
+	_, server := connect(t)
+	result := send(s, server)
+	older.take(older.offer())
+	must(t, wait(t, result))
 }

@@ -15,6 +15,18 @@ const (
 	acceptLate  = 250 * time.Millisecond
 )
 
+// firstLook is when a life is looked at first. Where its siblings say when they
+// are ready, so will this one, in a moment: what is seen before that lacks what
+// it can, above all to take connections, which would go to others for good.
+func (s *Supervisor) firstLook(l *life) time.Duration {
+	for _, sibling := range s.lives {
+		if sibling.hello && sibling.id.Program == l.id.Program {
+			return acceptLate
+		}
+	}
+	return acceptEvery
+}
+
 // accepting looks whether a process, or one it has started, takes connections
 // from a listener: wrappers and servers that fork are asked for all of them.
 func accepting(pid int, listeners []*sock.Listener) sock.Sight {
@@ -35,6 +47,7 @@ func accepting(pid int, listeners []*sock.Listener) sock.Sight {
 // A guess is the waiting for the readiness of a life by looking at it.
 type guess struct {
 	look    func() sock.Sight
+	first   time.Duration // until the first look
 	listens bool
 	strict  bool      // nothing counts but being seen to accept
 	up      time.Time // from then on it has stayed up
@@ -46,11 +59,11 @@ type guess struct {
 // nothing of a server that can be seen not to accept yet.
 func (g guess) wait(ctx context.Context) bool {
 	told := false
-	for every := acceptEvery; ; {
+	for next := g.first; ; {
 		select {
 		case <-ctx.Done():
 			return false
-		case <-time.After(every):
+		case <-time.After(next):
 		}
 		sight := g.look()
 		late := !time.Now().Before(g.up)
@@ -60,7 +73,9 @@ func (g guess) wait(ctx context.Context) bool {
 		case late && !g.strict && (!g.listens || sight == sock.Unseen):
 			return true
 		case late:
-			every = acceptLate
+			next = acceptLate
+		default:
+			next = acceptEvery
 		}
 		if late && sight == sock.Unseen && !told {
 			told = true

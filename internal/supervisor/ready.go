@@ -51,8 +51,8 @@ func (s *Supervisor) guess(ctx context.Context, l *life, since time.Time) {
 	listeners := s.socketsOf(l, l.program.Listen)
 	accepting, pid := s.system.accepting, l.process.Pid() // the loop's alone
 	g := guess{
-		look:    func() sock.Sight { return l.saw(accepting(pid, listeners)) },
-		listens: len(listeners) > 0, strict: l.program.ReadyBy.Sign == Accepts,
+		look:  func() sock.Sight { return l.saw(accepting(pid, listeners)) },
+		first: s.firstLook(l), listens: len(listeners) > 0, strict: l.program.ReadyBy.Sign == Accepts,
 		up:      since.Add(l.program.MinUptime),
 		lacking: func(what string) { s.call(ctx, func() { l.lacks = what }) },
 	}
