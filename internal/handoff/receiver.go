@@ -55,7 +55,6 @@ func (r *Receiver) Add(name string, fd int) error {
 		return fmt.Errorf("add sender %s: %w", name, err)
 	}
 	l.load = r.adopter.Load
-	l.greet()
 	src := &source{name: name, link: l, held: map[uint64]held{}}
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -63,6 +62,7 @@ func (r *Receiver) Add(name string, fd int) error {
 		l.close()
 		return fmt.Errorf("add sender %s: %w", name, net.ErrClosed)
 	}
+	l.greet()
 	r.sources[src] = true
 	r.reading.Go(func() { r.serve(src) })
 	return nil

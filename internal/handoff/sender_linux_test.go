@@ -22,8 +22,15 @@ func newSender(t *testing.T) (s *Sender, end int, lost chan string) {
 	s.within = limit // a test that wants silence noticed says so
 	t.Cleanup(func() { s.Close() })
 	end = join(t, s, "a")
-	s.peers[0].heard = true
+	s.hears(true)
 	return s, end, lost
+}
+
+// hears settles whether the first peer has been heard.
+func (s *Sender) hears(first bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.peers[0].heard = first
 }
 
 func join(t *testing.T, s *Sender, name string) (end int) {

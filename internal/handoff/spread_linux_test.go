@@ -10,7 +10,7 @@ import (
 func TestFewestIsChosen(t *testing.T) {
 	noneLeft(t)
 	s, end, _ := newSender(t)
-	s.peers[0].heard = false
+	s.hears(false)
 	peers := []*script{newScript(t, end), newScript(t, join(t, s, "b"))}
 	var results []chan error
 	offers := func(n int) {
@@ -107,14 +107,11 @@ func TestNextBestIsNotChosen(t *testing.T) {
 // A peer that does not say what it has is not waited for for ever.
 func TestSilentNewcomer(t *testing.T) {
 	noneLeft(t)
-	s, end, _ := newSender(t)
-	s.peers[0].draining = true
-	newScript(t, end)
+	s := NewSender(func(string) {})
+	t.Cleanup(func() { s.Close() })
 	s.within = 20 * time.Millisecond
-	older := newScript(t, join(t, s, "b"))
-	s.mu.Lock()
+	older := newScript(t, join(t, s, "a"))
 	s.within = limit
-	s.mu.Unlock()
 	_, server := connect(t)
 	result := send(s, server)
 	older.take(older.offer())
