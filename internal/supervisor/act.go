@@ -238,6 +238,7 @@ const maxGraves = 64
 // buried lets go of what the supervisor had of a life.
 func (s *Supervisor) buried(l *life) {
 	delete(s.lives, l.id)
+	s.endCommand(l)
 	l.release()
 	s.letGoUnheld()
 	s.graves = append(s.graves, grave{id: l.id, when: time.Now(), cut: l.cut, last: l.tail.last(), why: s.neverReady(l)})

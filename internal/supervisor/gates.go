@@ -3,6 +3,8 @@ package supervisor
 import (
 	"context"
 	"os/exec"
+	"slices"
+	"syscall"
 	"time"
 
 	"github.com/lastcall/lastcall/internal/gate"
@@ -55,7 +57,7 @@ func (s *Supervisor) passGate(ctx context.Context, l *life, spec gate.Spec) bool
 
 // runStopCommand runs a program's stop command for a life. If it cannot be
 // run, or fails while the life is still there, the core goes on to the stop
-// signal. It ends with the life at the latest.
+// signal. It ends with the life at the latest: endCommand sees to it.
 func (s *Supervisor) runStopCommand(l *life) {
 	if len(l.program.StopCommand) == 0 {
 		// The core speaks of the program as it is now; this life is of a
@@ -99,6 +101,42 @@ func (s *Supervisor) runStopCommand(l *life) {
 		case <-l.ctx.Done():
 		}
 	}()
+}
+
+// endCommand kills what is left of the stop command of a life that is over:
+// most often nothing, or a client that the server's end has made end too.
+func (s *Supervisor) endCommand(l *life) {
+	s.killed = slices.DeleteFunc(s.killed, isGone)
+	if l.command == nil || isGone(l.command) {
+		return
+	}
+	_ = l.command.SignalGroup(syscall.SIGKILL) // it may have ended meanwhile
+	s.killed = append(s.killed, l.command)
+}
+
+// awaitCommands waits until the stop commands that were killed are gone: nobody
+// else does, and what is killed is there for another moment. One that the
+// kernel does not let go is left.
+func (s *Supervisor) awaitCommands() {
+	moment := time.NewTimer(time.Second)
+	defer moment.Stop()
+	for _, p := range s.killed {
+		select {
+		case <-p.Gone():
+		case <-moment.C:
+			moment.Reset(0) // for the others too
+			s.log.Error("a stop command cannot be ended", "pid", p.Pid())
+		}
+	}
+}
+
+func isGone(p process) bool {
+	select {
+	case <-p.Gone():
+		return true
+	default:
+		return false
+	}
 }
 
 // commandEnv is what a stop command is told: which life it is for. It gets none

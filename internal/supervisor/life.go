@@ -103,7 +103,7 @@ func (l *life) endGate() {
 	}
 }
 
-// release closes what belonged to the life.
+// release closes what belonged to the life. Its stop command is endCommand's.
 func (l *life) release() {
 	l.endGate()
 	l.cancel()
@@ -118,9 +118,6 @@ func (l *life) release() {
 	}
 	for _, q := range l.lists {
 		q.end()
-	}
-	if l.command != nil {
-		_ = l.command.SignalGroup(syscall.SIGKILL) // most often it has ended
 	}
 	l.guardedCommand.Forget()
 	l.guarded.Forget()

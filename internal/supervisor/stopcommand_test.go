@@ -17,7 +17,8 @@ func commanded(command ...string) Program {
 	return p
 }
 
-// The stop command ends with the life it was run for: nothing is left behind.
+// The stop command ends with the life it was run for, and the supervisor after
+// it: nothing is left behind.
 func TestStopCommandEndsWithTheLife(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		b := runFake(t, commanded("/bin/sh", "-c", "exit"))
@@ -30,9 +31,12 @@ func TestStopCommandEndsWithTheLife(t *testing.T) {
 		b.after(time.Second)
 		wantSignals(t, command)
 		b.ends(0, proc.Exit{})
-		b.returned(exitDone)
 		wantSignals(t, command, "1s group 9")
-		command.end(proc.Exit{Signal: syscall.SIGKILL})
+		if len(b.report) != 0 {
+			t.Error("the supervisor has ended before it")
+		}
+		b.ends(1, proc.Exit{Signal: syscall.SIGKILL})
+		b.returned(exitDone)
 	})
 }
 
@@ -61,10 +65,10 @@ func TestStopCommandIsFollowedByTheSignal(t *testing.T) {
 			b.after(4 * time.Second)
 			wantSignals(t, b.system.process(0), c.want)
 			b.ends(0, proc.Exit{Signal: syscall.SIGTERM})
-			b.returned(exitDone)
 			if c.exit == nil && command != nil {
-				command.end(proc.Exit{Signal: syscall.SIGKILL})
+				b.ends(1, proc.Exit{Signal: syscall.SIGKILL})
 			}
+			b.returned(exitDone)
 		})
 	}
 }

@@ -98,6 +98,7 @@ type Supervisor struct {
 	terminal  bool            // there was one at the start, and its end is the user's
 	ints      int             // how many SIGINT came
 	graves    []grave         // the newest last
+	killed    []process       // stop commands that outlived their lives; they may be gone by now
 	wrappers  map[string]bool // programs of which it was said that their command is one
 
 	executable string
@@ -248,8 +249,10 @@ func (s *Supervisor) run() Report {
 	}
 	s.loop()
 	for _, l := range s.lives { // those that even KILL has not ended
+		s.endCommand(l)
 		l.release()
 	}
+	s.awaitCommands()
 	s.endStrays()
 	s.log.Info("supervisor ended", "code", s.report.Code)
 	return *s.report

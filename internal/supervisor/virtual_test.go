@@ -366,8 +366,8 @@ func TestReloadThatAddsAStopCommand(t *testing.T) {
 		wantSpec(t, b.system.process(1).spec, "NEW=1")
 		b.signal(syscall.SIGTERM)
 		b.ends(1, proc.Exit{})
+		b.ends(2, proc.Exit{Signal: syscall.SIGKILL})
 		b.returned(exitDone)
-		b.system.process(2).end(proc.Exit{Signal: syscall.SIGKILL})
 	})
 }
 
