@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"fmt"
 	"io"
-	"math/rand/v2"
 	"net"
 	"net/http"
 	"os"
@@ -15,6 +14,7 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/lastcall/lastcall/internal/testport"
 	"github.com/lastcall/lastcall/prefork"
 )
 
@@ -193,7 +193,11 @@ func TestPlainWorker(t *testing.T) {
 
 // TestPorts wants each worker at a port of its own, before and after a roll.
 func TestPorts(t *testing.T) {
-	base := twoPorts(t)
+	base, release, err := testport.Hold(2)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(release)
 	a, _ := ready(t, "ports", fmt.Sprintf("BASE=%d", base))
 	before := make(map[string]bool)
 	for range 2 {
@@ -211,25 +215,6 @@ func TestPorts(t *testing.T) {
 	for slot := range 2 {
 		a.gone(fmt.Sprintf("127.0.0.1:%d", base+slot))
 	}
-}
-
-// twoPorts finds two that follow each other, and that the kernel gives to no client.
-func twoPorts(t *testing.T) int {
-	t.Helper()
-	for range 100 {
-		base := 10000 + rand.IntN(22000)
-		first, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", base))
-		if err != nil {
-			continue
-		}
-		first.Close()
-		if second, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", base+1)); err == nil {
-			second.Close()
-			return base
-		}
-	}
-	t.Fatal("no two ports are free")
-	return 0
 }
 
 func TestSignalledWorker(t *testing.T) {

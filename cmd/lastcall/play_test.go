@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"math/rand/v2"
 	"net"
 	"net/http"
 	"os"
@@ -14,6 +13,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/lastcall/lastcall/internal/testport"
 	"github.com/rogpeppe/go-internal/testscript"
 )
 
@@ -62,18 +62,13 @@ func get(ts *testscript.TestScript, refused bool, args []string) {
 	ts.Fatalf("port %s: got %q, %v", args[0], text, err)
 }
 
-// port NAME... sets variables to ports that nobody listens on, and that the
-// kernel gives to no client.
+// port NAME... sets variables to ports that are the script's until it ends.
 func port(ts *testscript.TestScript, _ bool, args []string) {
 	for _, name := range args {
-		for {
-			n := strconv.Itoa(10000 + rand.IntN(22000))
-			if l, err := net.Listen("tcp", "127.0.0.1:"+n); err == nil {
-				ts.Check(l.Close())
-				ts.Setenv(name, n)
-				break
-			}
-		}
+		n, release, err := testport.Hold(1)
+		ts.Check(err)
+		ts.Defer(release)
+		ts.Setenv(name, strconv.Itoa(n))
 	}
 }
 

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math/rand/v2"
 	"net"
 	"os"
 	"strings"
@@ -13,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/lastcall/lastcall/internal/testport"
 	"golang.org/x/sys/unix"
 )
 
@@ -22,24 +22,15 @@ type row struct {
 	base int
 }
 
-// freePorts returns the first of n ports that nobody listens on, and that the
-// kernel gives to no client.
+// freePorts returns the first of n ports that are the test's until it ends.
 func freePorts(t *testing.T, n int) int {
 	t.Helper()
-	for range 100 {
-		base, free := 10000+rand.IntN(22000-n), true
-		for i := range n {
-			l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", base+i))
-			if free = free && err == nil; err == nil {
-				l.Close()
-			}
-		}
-		if free {
-			return base
-		}
+	first, release, err := testport.Hold(n)
+	if err != nil {
+		t.Fatal(err)
 	}
-	t.Fatal("no ports are free")
-	return 0
+	t.Cleanup(release)
+	return first
 }
 
 // aRow makes one, with room for more ports, and does not start it.

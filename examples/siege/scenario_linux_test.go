@@ -7,7 +7,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
@@ -21,6 +20,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/lastcall/lastcall/examples/siege/load"
+	"github.com/lastcall/lastcall/internal/testport"
 )
 
 // endLimit is how long the end of what must not wait for a deadline of a
@@ -299,18 +299,15 @@ func (s *stage) db() *redis.Client {
 	return db
 }
 
-// freeAddr returns a loopback address that nobody listens on. It is none of
-// those that the kernel gives to clients: there are thousands of them here.
+// freeAddr returns a loopback address that is the test's until it ends.
 func freeAddr(t *testing.T) string {
 	t.Helper()
-	for range 100 {
-		addr := fmt.Sprintf("127.0.0.1:%d", 10000+rand.IntN(22000))
-		if isFree(addr) == nil {
-			return addr
-		}
+	port, release, err := testport.Hold(1)
+	if err != nil {
+		t.Fatal(err)
 	}
-	t.Fatal("no port is free")
-	return ""
+	t.Cleanup(release)
+	return fmt.Sprintf("127.0.0.1:%d", port)
 }
 
 // isFree tries whether the port can be bound. It does not listen: clients that

@@ -60,6 +60,7 @@ func importTable() map[string][]string {
 		"internal/sock":       {},
 		"internal/sock/steer": {"internal/sock"},
 		"internal/supervisor": {"internal/control", "internal/gate", "internal/guard", "internal/handoff", "internal/parent", "internal/pool", "internal/proc", "internal/sock", "internal/sock/steer", "internal/wire"},
+		"internal/testport":   {},
 		"internal/wire":       {},
 		"lastcalltest":        {"."},
 		"prefork":             {".", "internal/control", "internal/gate", "internal/proc", "internal/sock", "internal/supervisor", "internal/wire"},
