@@ -87,7 +87,7 @@ type plan struct {
 	pairs int           // of load with and without the package
 	load  time.Duration // how long each of their turns is
 	rolls int           // of four workers, under each kind of load, without a pause
-	turns int           // after those, without rolls and with one each rollEvery, so many of each
+	turns int           // after those, so many without rolls, with one each rollEvery, and with other processes
 	turn  time.Duration // how long each of these is
 	long  int           // rolls without load, one after the other
 	only  []string
@@ -111,7 +111,7 @@ func parsePlan(args []string) (plan, error) {
 	f.IntVar(&p.pairs, "pairs", 10, "pairs of servers under load, with and without the package")
 	f.DurationVar(&p.load, "load", time.Second, "length of each of their turns, whole seconds")
 	f.IntVar(&p.rolls, "rolls", 200, "rolling restarts under each kind of load, without a pause")
-	f.IntVar(&p.turns, "turns", 5, "pairs of turns of each kind of load, without and with one of them a second, after those")
+	f.IntVar(&p.turns, "turns", 5, "turns of each kind of load after those: without, with one of them a second, and with other processes that start")
 	f.DurationVar(&p.turn, "turn", 5*time.Second, "length of each of those turns")
 	f.IntVar(&p.long, "long", 1000, "rolling restarts without load, in one supervisor")
 	only := f.String("only", all, "figures to take")

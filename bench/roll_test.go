@@ -32,7 +32,7 @@ func TestRollPhases(t *testing.T) {
 		return func() (load, error) {
 			took, rolls = append(took, time.Since(began)), append(rolls, restarts()-before)
 			phase := len(rolls)
-			n := []int{1, 10, 100, 1000, 10000}[phase-1]
+			n := []int{1, 10, 100, 1000, 10000, 100000, 1000000}[phase-1]
 			return load{requests: 2 * n, lost: n, p99: time.Duration(phase) * time.Second}, nil
 		}, nil
 	}}
@@ -41,7 +41,7 @@ func TestRollPhases(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if want := []int{3, 0, 2, 0, 2}; !slices.Equal(rolls, want) {
+	if want := []int{3, 0, 2, 0, 0, 2, 0}; !slices.Equal(rolls, want) {
 		t.Fatalf("restarts in the phases: %v, want %v", rolls, want)
 	}
 	for i, d := range took[1:] {
@@ -49,11 +49,14 @@ func TestRollPhases(t *testing.T) {
 			t.Errorf("turn %d was over after %v, want at least %v", i, d, 2*rollEvery)
 		}
 	}
-	if lost, answered := got.all(); len(got.times) != 3 || lost != 11111 || answered != 22222 {
-		t.Errorf("times %v, %d lost, %d answered; want 3 times, 11111, 22222", got.times, lost, answered)
+	if lost, answered := got.all(); len(got.times) != 3 || lost != 1111111 || answered != 2222222 {
+		t.Errorf("times %v, %d lost, %d answered; want 3 times, 1111111, 2222222", got.times, lost, answered)
 	}
-	if a, b := got.turns[0].ratio(), got.turns[1].ratio(); a != 1.5 || b != 1.25 {
-		t.Errorf("ratios %v and %v, want 1.5 and 1.25", a, b)
+	if a, b := got.turns[0].ratio(), got.turns[1].ratio(); a != 1.5 || b != 1.2 {
+		t.Errorf("ratios %v and %v, want 1.5 and 1.2", a, b)
+	}
+	if a, b := got.turns[0].floor(), got.turns[1].floor(); a != 2 || b != 1.4 {
+		t.Errorf("of starts alone %v and %v, want 2 and 1.4", a, b)
 	}
 
 	rolls = nil
