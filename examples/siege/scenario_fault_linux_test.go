@@ -30,7 +30,7 @@ func (s *stage) everyWorkerBusy() map[string][]posted {
 	s.t.Helper()
 	busy := make(map[string][]posted)
 	for _, name := range strings.Split("abcdefghijklmnopqrst", "") {
-		a := s.send("POST", "/work/"+name+"?steps=10&step=0.4")
+		a := s.send("POST", "/work/"+name+"?steps=10&step=1") // the first outlasts the search for the last
 		s.awaitPart(name, 0)
 		owner, err := s.db().HGet(s.t.Context(), keyOwner, name).Result()
 		if err != nil {
