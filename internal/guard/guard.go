@@ -72,7 +72,7 @@ type Command struct {
 type message struct {
 	ID     int   // the life's; never used twice
 	PID    int   `json:",omitempty"`
-	Rule   *Rule `json:",omitempty"` // it is new: descriptors come with it, its pidfd and then its channel
+	Rule   *Rule `json:",omitempty"` // it is new: descriptors come with it, its pidfd and then its channel; without: it has another rule now
 	Drains bool  `json:",omitempty"` // it uses its channel
 	Busy   *bool `json:",omitempty"` // whether it has work in progress that its stop signal would cut
 	Turn   *turn `json:",omitempty"` // how far it has come

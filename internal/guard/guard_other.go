@@ -27,6 +27,9 @@ func (*Guard) Close() {}
 // Add returns nil.
 func (*Guard) Add(Rule, *proc.Process, syscall.RawConn) *Life { return nil }
 
+// Ruled does nothing.
+func (*Life) Ruled(Rule) {}
+
 // Drains does nothing.
 func (*Life) Drains() {}
 

@@ -101,6 +101,8 @@ func (t table) take(m *message, fds []int) {
 		}
 		t[m.ID] = l
 	case l == nil:
+	case m.Rule != nil:
+		l.Rule = *m.Rule
 	case m.Drains:
 		l.drains = true
 	case m.Busy != nil:

@@ -235,6 +235,16 @@ func (l *Life) introduce() {
 	})
 }
 
+// Ruled tells the guard that the life is to be stopped by another rule from now
+// on. At no moment does the guard not know of it, as it would if the life were
+// forgotten and added again.
+func (l *Life) Ruled(r Rule) {
+	l.tell(func() message {
+		l.rule = r
+		return message{ID: l.id, Rule: &r}
+	})
+}
+
 // Drains tells the guard that the life uses its channel, so that Rule.Drain is
 // what asks it.
 func (l *Life) Drains() {

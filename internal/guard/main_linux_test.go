@@ -45,6 +45,8 @@ func TestMain(m *testing.M) {
 		err = playSupervisor()
 	case "breeder":
 		err = playBreeder()
+	case "ruler":
+		err = playRuler()
 	case "hoarder":
 		err = playHoarder()
 	default:

@@ -243,8 +243,7 @@ func (s *Supervisor) guardBy(v *version) {
 		for _, slot := range p.Slots {
 			for _, view := range slot.Lives {
 				if l := s.lives[view.ID]; l != nil && l.program == &v.Program {
-					l.guarded.Forget()
-					s.guardAgain(l)
+					l.guarded.Ruled(l.rule())
 					l.turn(view)
 				}
 			}
