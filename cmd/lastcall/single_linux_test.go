@@ -121,3 +121,60 @@ func TestAcceptAfterTheCloseOfOnePort(t *testing.T) {
 		t.Error("it is started, and nobody is at its port")
 	}
 }
+
+// The slot of a port comes back while its worker is at work: newcomers come
+// again, and the worker finds no error.
+func TestPortComesBackUnderAWorkerAtWork(t *testing.T) {
+	for _, who := range []string{"anybody", "an ordinary user"} {
+		t.Run(who, func(t *testing.T) {
+			h := aRow(t, "single", 2)
+			if who == "anybody" {
+				h.lined("single", 2, readyByUptime)
+				h.begin()
+			} else {
+				h.house = ordinary(t)
+				h.lined("single", 2, readyByUptime)
+				h.startOrdinary()
+			}
+			portComesBack(t, h)
+		})
+	}
+}
+
+func portComesBack(t *testing.T, h *row) {
+	ask := func() net.Conn {
+		c, err := net.Dial("tcp", h.at(1))
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { c.Close() })
+		fmt.Fprint(c, "GET / HTTP/1.0\r\n\r\n")
+		return c
+	}
+	clients := []net.Conn{ask()}
+	h.until("the request has begun", func() bool { return strings.Contains(h.read("journal"), "begun") })
+	var scaled sync.WaitGroup
+	scaled.Go(func() { h.do("scale", "web=1") })
+	h.until("newcomers are refused", func() bool { return h.refusedAtOnce(1) })
+	h.until("it is asked to end", func() bool { return h.worker("web.1").State == "draining" })
+	scaled.Go(func() { h.do("scale", "web=2") })
+	h.until("newcomers come", func() bool {
+		c, err := net.Dial("tcp", h.at(1))
+		if err == nil {
+			c.Close()
+		}
+		return err == nil
+	})
+	clients = append(clients, ask())
+	h.finish()
+	for i, c := range clients {
+		if b, err := io.ReadAll(c); err != nil || !strings.HasSuffix(string(b), "done\n") {
+			t.Errorf("client %d got %q, %v", i, b, err)
+		}
+	}
+	scaled.Wait()
+	if journal := h.read("journal"); journal != "begun\nbegun\n" {
+		t.Errorf("journal:\n%s", journal)
+	}
+	h.stops(0)
+}

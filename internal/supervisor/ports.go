@@ -1,6 +1,7 @@
 package supervisor
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -100,15 +101,9 @@ func (ln *listener) own(id pool.ID) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	number, back := ln.back(address)
-	if back {
-		err = ln.Return(number)
-		if errors.Is(err, os.ErrPermission) { // an ordinary user's is quiesced for good
-			back, err = false, ln.Remove(number)
-		}
-		if err != nil {
-			return 0, err
-		}
+	number, back, err := ln.back(address)
+	if err != nil {
+		return 0, err
 	}
 	if !back && (id.Slot > 0 || ln.slots != nil) { // else it is what was bound first
 		l, err := sock.Listen(address, sock.Options{NoWait: true})
@@ -143,17 +138,31 @@ func (s *Supervisor) overlaps(err error) error {
 	return err
 }
 
-// back finds the socket of an address that is on its way out of service while
-// its slot comes back, as in a roll that is undone. Bound anew it could not be as
-// long as somebody holds it.
-func (ln *listener) back(address sock.Address) (number int, found bool) {
+// back has the socket of an address in service again that is on its way out of it
+// while its slot comes back, as in a roll that is undone. Bound anew it could not
+// be as long as somebody holds it; but for an ordinary user's, who has quiesced it
+// for good: that stays behind, and lets another join it. To close it for all who
+// have it would fail the next accept of one that is at work, and reset its queue.
+func (ln *listener) back(address sock.Address) (number int, found bool, err error) {
 	for number := range ln.leaving {
-		if socket := ln.Socket(number); socket != nil && portOf(socket.Address()) == portOf(address) {
-			delete(ln.leaving, number)
-			return number, true
+		socket := ln.Socket(number)
+		if socket == nil || portOf(socket.Address()) != portOf(address) {
+			continue
 		}
+		err := ln.Return(number)
+		if errors.Is(err, os.ErrPermission) {
+			err = cmp.Or(ln.Leave(number), socket.RefuseNewcomers())
+			if err == nil {
+				continue
+			}
+		}
+		if err != nil {
+			return 0, false, err
+		}
+		delete(ln.leaving, number)
+		return number, true, nil
 	}
-	return 0, false
+	return 0, false, nil
 }
 
 func portOf(a sock.Address) string {
