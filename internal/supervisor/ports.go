@@ -1,12 +1,10 @@
 package supervisor
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"net"
-	"os"
 	"slices"
 	"strconv"
 	"time"
@@ -138,29 +136,20 @@ func (s *Supervisor) overlaps(err error) error {
 	return err
 }
 
-// back has the socket of an address in service again that is on its way out of it
-// while its slot comes back, as in a roll that is undone. Bound anew it could not
-// be as long as somebody holds it; but for an ordinary user's, who has quiesced it
-// for good: that stays behind, and lets another join it. To close it for all who
-// have it would fail the next accept of one that is at work, and reset its queue.
+// back has the sockets of an address stay behind that are on their way out of
+// service while its slot comes back: newcomers are refused there, and another
+// socket joins them. Where that cannot be, one is put into service again, and found.
+// Rejected: that everywhere. What an ordinary user has quiesced cannot be undone,
+// also when it is quiesced a moment later; and to close it for all who have it
+// would fail the next accept of one that is at work, and reset its queue.
 func (ln *listener) back(address sock.Address) (number int, found bool, err error) {
 	for number := range ln.leaving {
 		socket := ln.Socket(number)
-		if socket == nil || portOf(socket.Address()) != portOf(address) {
+		if socket == nil || portOf(socket.Address()) != portOf(address) || socket.RefuseNewcomers() == nil {
 			continue
 		}
-		err := ln.Return(number)
-		if errors.Is(err, os.ErrPermission) {
-			err = cmp.Or(ln.Leave(number), socket.RefuseNewcomers())
-			if err == nil {
-				continue
-			}
-		}
-		if err != nil {
-			return 0, false, err
-		}
 		delete(ln.leaving, number)
-		return number, true, nil
+		return number, true, ln.Return(number)
 	}
 	return 0, false, nil
 }
