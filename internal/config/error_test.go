@@ -123,7 +123,7 @@ func TestMistakesInPrograms(t *testing.T) {
 		{web + "env=3\n", `lastcall.toml:3: program.web.env: must be a table, not a number; write [program.web.env]`},
 		{web + "env.PORT=8080\n", `lastcall.toml:3: program.web.env.PORT: must be a string, not a number; write PORT = "8080"`},
 		{web + "env.NOTIFY_SOCKET='/x'\n", `lastcall.toml:3: program.web.env.NOTIFY_SOCKET: is what lastcall itself says to each worker, of its own sockets and by its own settings; take it out`},
-		{web + "env.LASTCALL_SOCKET='/x'\nenv.LISTEN_FDS='3'\n", `lastcall.toml:4: program.web.env.LISTEN_FDS: is what lastcall itself says to each worker, of its own sockets and by its own settings; take it out`},
+		{web + "env.LASTCALL_SOCKET='/x'\nenv.LISTEN_ADDR=':80'\nenv.LISTEN_FDS='3'\n", `lastcall.toml:5: program.web.env.LISTEN_FDS: is what lastcall itself says to each worker, of its own sockets and by its own settings; take it out`},
 		{web + "env.''='x'\n", `lastcall.toml:3: program.web.env."": "" cannot be a variable's name; rename it`},
 		{web + "env.A=\"\\u0000\"\n", `lastcall.toml:3: program.web.env.A: contains a zero byte; remove it`},
 		{web + "dir='nowhere'\n", `lastcall.toml:3: program.web.dir: "nowhere": no such file or directory; make it, or correct the path`},

@@ -132,18 +132,6 @@ func (d *draft) recycled() error {
 	return nil
 }
 
-// supervisorSays tells whether a variable is one of systemd's protocols, or of
-// lastcall's own. LASTCALL_SOCKET is the operator's, and for a worker that is one.
-func supervisorSays(name string) bool {
-	switch {
-	case name == "LASTCALL_SOCKET":
-		return false
-	case name == wire.EnvNotifySocket:
-		return true
-	}
-	return strings.HasPrefix(name, "LISTEN_") || strings.HasPrefix(name, "WATCHDOG_") || strings.HasPrefix(name, "LASTCALL_")
-}
-
 // env reads a table of variables.
 func (d *draft) env(n *node) error {
 	if err := n.is(aTable, ""); err != nil {
@@ -153,7 +141,7 @@ func (d *draft) env(n *node) error {
 		if v.name == "" || strings.ContainsAny(v.name, "=\x00") {
 			return v.fail("rename it", "%q cannot be a variable's name", v.name)
 		}
-		if supervisorSays(v.name) {
+		if wire.IsSaid(v.name) && v.name != "LASTCALL_SOCKET" { // that is the operator's, and for a worker that is one
 			return v.fail("take it out", "is what lastcall itself says to each worker, of its own sockets and by its own settings")
 		}
 		if err := v.is(aString, v.quoted()); err != nil {

@@ -80,9 +80,10 @@ func (s *Sender) Peers() int {
 // An error that is ErrRefused: the connection is the caller's, as if nothing
 // had happened. No peer, none that took it, or none that answered in time:
 // that is known at once, or after a quarter of a second for each peer that
-// is silent. If all peers are busy, Send waits for one; should the last of them
-// fall silent, all that wait are turned away together, since no client should
-// wait with them, and may try again when Peers says that somebody is there.
+// is silent, twice that for one that was just added. If the best peer is busy,
+// Send waits for it; should the last of them fall silent, all that wait are turned
+// away together, since no client should wait with them, and may try again when
+// Peers says that somebody is there.
 //
 // An error that is ErrLost: a peer was given the connection and then ended, or
 // the Sender was closed before it answered. The caller closes its copy. Once a

@@ -67,7 +67,7 @@ type life struct {
 	ready   bool                // it has become so
 	late    bool                // it is killed since it has not
 	lacks   string              // while it is not: why, as far as one knows
-	mute    bool                // nobody has what it tells by that it is ready, any more
+	mute    bool                // the descriptor for its newline is closed, by all who had it
 	wraps   *wrapping           // it is a wrapper, it seems; nil: it does not
 	settled chan struct{}       // closed when it is ready
 	lists   map[int]*listing    // questions about its operations, by request

@@ -177,10 +177,9 @@ func receiveNotify(read func(func(fd uintptr) bool) error) ([]byte, sender, erro
 // senderOf reads the credentials that came with a datagram. The kernel adds them
 // to each, and lets nobody but root choose any that are not his own.
 func senderOf(beside []byte) sender {
-	list, err := unix.ParseSocketControlMessage(beside)
+	list, _ := unix.ParseSocketControlMessage(beside) // what cannot be read has none
 	for i := range list {
-		var c *unix.Ucred
-		if c, err = unix.ParseUnixCredentials(&list[i]); err == nil {
+		if c, err := unix.ParseUnixCredentials(&list[i]); err == nil {
 			return sender{user: int(c.Uid), pid: int(c.Pid)}
 		}
 	}

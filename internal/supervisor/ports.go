@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"os"
 	"slices"
 	"strconv"
 	"time"
@@ -100,15 +99,9 @@ func (ln *listener) own(id pool.ID) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	number, back := ln.back(address)
-	if back {
-		err = ln.Return(number)
-		if errors.Is(err, os.ErrPermission) { // an ordinary user's is quiesced for good
-			back, err = false, ln.Remove(number)
-		}
-		if err != nil {
-			return 0, err
-		}
+	number, back, err := ln.back(address)
+	if err != nil {
+		return 0, err
 	}
 	if !back && (id.Slot > 0 || ln.slots != nil) { // else it is what was bound first
 		l, err := sock.Listen(address, sock.Options{NoWait: true})
@@ -143,17 +136,22 @@ func (s *Supervisor) overlaps(err error) error {
 	return err
 }
 
-// back finds the socket of an address that is on its way out of service while
-// its slot comes back, as in a roll that is undone. Bound anew it could not be as
-// long as somebody holds it.
-func (ln *listener) back(address sock.Address) (number int, found bool) {
+// back has the sockets of an address stay behind that are on their way out of
+// service while its slot comes back: newcomers are refused there, and another
+// socket joins them. Where that cannot be, one is put into service again, and found.
+// Rejected: that everywhere. What an ordinary user has quiesced cannot be undone,
+// also when it is quiesced a moment later; and to close it for all who have it
+// would fail the next accept of one that is at work, and reset its queue.
+func (ln *listener) back(address sock.Address) (number int, found bool, err error) {
 	for number := range ln.leaving {
-		if socket := ln.Socket(number); socket != nil && portOf(socket.Address()) == portOf(address) {
-			delete(ln.leaving, number)
-			return number, true
+		socket := ln.Socket(number)
+		if socket == nil || portOf(socket.Address()) != portOf(address) || socket.RefuseNewcomers() == nil {
+			continue
 		}
+		delete(ln.leaving, number)
+		return number, true, ln.Return(number)
 	}
-	return 0, false
+	return 0, false, nil
 }
 
 func portOf(a sock.Address) string {

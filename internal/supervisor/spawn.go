@@ -195,8 +195,6 @@ func given(p *Program, e wire.Env, vars *strings.Replacer) []string {
 func inherited() []string {
 	return slices.DeleteFunc(os.Environ(), func(kv string) bool {
 		key, _, _ := strings.Cut(kv, "=")
-		return strings.HasPrefix(key, "LISTEN_") || strings.HasPrefix(key, "LASTCALL_") ||
-			strings.HasPrefix(key, "EINHORN_") || strings.HasPrefix(key, "SERVER_STARTER_") ||
-			strings.HasPrefix(key, "WATCHDOG_") || key == wire.EnvNotifySocket
+		return wire.IsSaid(key) || strings.HasPrefix(key, "EINHORN_") || strings.HasPrefix(key, "SERVER_STARTER_")
 	})
 }

@@ -101,13 +101,14 @@ const (
 // it is ready, and once more then; or until it speaks for itself: package
 // lastcall needs no LISTEN_PID, and each look costs a roll under load.
 func (s *Supervisor) watchWrapping(l *life) {
-	if len(l.program.Listen) == 0 || s.system.wrapping == nil {
+	if l.hello || len(l.program.Listen) == 0 || s.system.wrapping == nil {
 		return
 	}
 	ctx, cancel := context.WithCancel(l.ctx)
 	l.trust = cancel
 	look, pid, listeners := s.system.wrapping, l.process.Pid(), s.socketsOf(l, l.program.Listen)
 	go func() {
+		defer cancel()
 		tick := time.NewTicker(wrapEvery)
 		defer tick.Stop()
 		began, seen, deep := time.Now(), false, false

@@ -6,9 +6,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// ReadDatagram reads the next datagram of a socket that does not block, within
-// the Read of its syscall.RawConn, which waits for one, or what does not wait: at most most bytes, and what came beside it as far as beside has room;
-// descriptors for which there is none are closed (unix(7)). The memory is got
+// ReadDatagram reads the next datagram of a socket that does not block: at most
+// most bytes, and what came beside it as far as beside has room; descriptors for
+// which there is none are closed (unix(7)). read is the Read of its
+// syscall.RawConn, which waits for one, or what does not wait. The memory is got
 // when the datagram is there: channels and notify sockets are silent most of the
 // time, and a supervisor may have a thousand. At the end of a connection it
 // returns no bytes and no error.

@@ -29,6 +29,17 @@ const (
 	EnvDrainUsec     = "LASTCALL_DRAIN_USEC"
 )
 
+// IsSaid tells whether a variable is one by which a supervisor speaks to a process
+// it starts: of systemd's protocols, or lastcall's own. LISTEN_ADDR and the like are
+// not, by which people configure servers.
+func IsSaid(name string) bool {
+	switch name {
+	case EnvListenFDs, EnvListenPID, EnvListenFDNames, "LISTEN_PIDFDID", EnvNotifySocket, EnvWatchdogUsec, EnvWatchdogPID:
+		return true
+	}
+	return strings.HasPrefix(name, "LASTCALL_")
+}
+
 // FirstFD is the number of the first inherited listening socket.
 const FirstFD = 3
 
