@@ -64,9 +64,10 @@ python: ## the tests of the client for Python
 	@echo '== unittest (clients/python)'
 	@cd clients/python && PYTHONDONTWRITEBYTECODE=1 /usr/bin/python3 -m unittest -q
 
-# How long make sim plays, and how long make fuzz tries each target.
+# How long make sim plays, make fuzz tries each target, and make hammer rolls.
 SIMTIME ?= 10m
 FUZZTIME ?= 30s
+HAMMER ?= 30s
 
 .PHONY: sim
 sim: ## random schedules against the core, and against the whole supervisor, for SIMTIME (10m) at once
@@ -90,6 +91,10 @@ fuzz: ## every fuzz target, one after the other, for FUZZTIME (30s) each
 .PHONY: racecommand
 racecommand: ## the command's tests with the race detector; some five minutes
 	@go test -race -timeout 15m ./cmd/lastcall
+
+.PHONY: hammer
+hammer: ## rolls as fast as can be under clients that cut what they send at random, for HAMMER (30s), with the race detector
+	@go test -race -count=1 -v -run '^TestMoveHammer$$' -hammer $(HAMMER) .
 
 .PHONY: compat
 compat: ## other people's servers under lastcall, and docs/compatibility.md; COMPAT='-only NAME' for one; some five minutes

@@ -35,5 +35,5 @@ func Adopt(path string, fd int) (*Server, error) {
 		listener.Close()
 		return nil, fmt.Errorf("adopt control socket: %w", err)
 	}
-	return &Server{path: path, listener: listener, created: created, http: newHTTPServer()}, nil
+	return newServer(path, listener, created), nil
 }

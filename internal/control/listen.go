@@ -35,6 +35,7 @@ type Server struct {
 	listener *net.UnixListener
 	created  os.FileInfo // of the socket, to unlink that one only
 	http     *http.Server
+	account  account
 	once     sync.Once // of Close
 	closed   error     // what it returned
 }
@@ -68,7 +69,7 @@ func Listen(path string) (*Server, error) {
 		listener.Close()
 		return nil, fmt.Errorf("listen on control socket: %w", err)
 	}
-	return &Server{path: path, listener: listener, created: created, http: newHTTPServer()}, nil
+	return newServer(path, listener, created), nil
 }
 
 // makeDir accepts a directory that is there as it is, unless it is one of
@@ -186,6 +187,7 @@ func (s *Server) Close() error {
 		// The path is freed first, and while our inode is still in use: the
 		// file system cannot have given its number to a successor's socket.
 		err := s.unlink()
+		s.Release()
 		ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)
 		defer cancel()
 		if s.http.Shutdown(ctx) != nil {

@@ -21,7 +21,7 @@ var echo = &fake{do: func(_ context.Context, r Request, progress func([]Progress
 
 func post(body []byte) *httptest.ResponseRecorder {
 	w := httptest.NewRecorder()
-	routes(echo).ServeHTTP(w, httptest.NewRequest(http.MethodPost, "/v1/do", bytes.NewReader(body)))
+	routes(echo, &account{}).ServeHTTP(w, httptest.NewRequest(http.MethodPost, "/v1/do", bytes.NewReader(body)))
 	return w
 }
 
@@ -60,7 +60,7 @@ func (w *timed) SetWriteDeadline(t time.Time) error { w.write = append(w.write, 
 // A deadline for the body that outlived it would end a long command's waiting.
 func TestDeadlines(t *testing.T) {
 	w := &timed{ResponseRecorder: httptest.NewRecorder()}
-	routes(echo).ServeHTTP(w, httptest.NewRequest(http.MethodPost, "/v1/do", strings.NewReader(`{"verb":"stop"}`)))
+	routes(echo, &account{}).ServeHTTP(w, httptest.NewRequest(http.MethodPost, "/v1/do", strings.NewReader(`{"verb":"stop"}`)))
 	if len(w.read) != 2 || w.read[0].IsZero() || !w.read[1].IsZero() {
 		t.Errorf("deadlines of reads: %v, want one, and then none", w.read)
 	}
@@ -80,7 +80,7 @@ func TestOtherPathsAndMethods(t *testing.T) {
 	} {
 		method, path, _ := strings.Cut(request, " ")
 		w := httptest.NewRecorder()
-		routes(echo).ServeHTTP(w, httptest.NewRequest(method, path, nil))
+		routes(echo, &account{}).ServeHTTP(w, httptest.NewRequest(method, path, nil))
 		if w.Code != want {
 			t.Errorf("%s: %d, want %d", request, w.Code, want)
 		}

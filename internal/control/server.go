@@ -1,12 +1,14 @@
 package control
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
+	"os"
 	"strconv"
 	"sync"
 	"time"
@@ -21,15 +23,20 @@ const (
 	writeTimeout = 5 * time.Second
 )
 
-func newHTTPServer() *http.Server {
-	return &http.Server{ReadHeaderTimeout: readTimeout, MaxHeaderBytes: maxRequest}
+func newServer(path string, l *net.UnixListener, created os.FileInfo) *Server {
+	s := &Server{path: path, listener: l, created: created}
+	s.http = &http.Server{
+		ReadHeaderTimeout: readTimeout, MaxHeaderBytes: maxRequest, ConnState: s.account.state,
+		ConnContext: func(ctx context.Context, c net.Conn) context.Context { return context.WithValue(ctx, connKey{}, c) },
+	}
+	return s
 }
 
 // Serve answers clients with h until Close, then returns nil. It is called
 // once.
 func (s *Server) Serve(h Handler) error {
-	s.http.Handler = routes(h)
-	err := s.http.Serve(guarded{s.listener})
+	s.http.Handler = routes(h, &s.account)
+	err := s.http.Serve(guarded{s.listener, &s.account})
 	if errors.Is(err, http.ErrServerClosed) {
 		return nil
 	}
@@ -38,23 +45,31 @@ func (s *Server) Serve(h Handler) error {
 
 // guarded passes over connections of other users before a byte of theirs is
 // read. The mode of the socket keeps them out too, until somebody changes it.
-type guarded struct{ *net.UnixListener }
+type guarded struct {
+	*net.UnixListener
+	account *account
+}
 
 func (l guarded) Accept() (net.Conn, error) {
 	for {
 		c, err := l.AcceptUnix()
+		if errors.Is(err, os.ErrDeadlineExceeded) {
+			l.account.park()
+			continue
+		}
 		if err != nil {
 			return nil, err
 		}
 		if uid, _, err := peer(c); err == nil && mayCommand(uid) {
+			l.account.taken(c)
 			return c, nil
 		}
 		c.Close()
 	}
 }
 
-func routes(h Handler) http.Handler {
-	s := service{h}
+func routes(h Handler, a *account) http.Handler {
+	s := service{h, a}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /v1/status", s.status)
 	mux.HandleFunc("GET /v1/inflight", s.inflight)
@@ -62,7 +77,10 @@ func routes(h Handler) http.Handler {
 	return mux
 }
 
-type service struct{ handler Handler }
+type service struct {
+	handler Handler
+	account *account
+}
 
 func (s service) status(w http.ResponseWriter, r *http.Request) {
 	status, err := s.handler.Status(r.Context())
@@ -131,6 +149,9 @@ func (s service) do(w http.ResponseWriter, r *http.Request) {
 	}
 	w.Header().Set("Content-Type", "application/x-ndjson")
 	out := updates{w: w, rc: http.NewResponseController(w)}
+	if request.Verb == "upgrade" {
+		defer s.account.elsewhere(r.Context())()
+	}
 	verdict := s.handler.Do(r.Context(), request, func(p []Progress) { out.send(Update{Progress: p}) })
 	out.send(Update{Verdict: &verdict})
 }

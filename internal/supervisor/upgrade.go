@@ -68,22 +68,6 @@ func (s *Supervisor) settleUpgrade() {
 	}
 }
 
-// mayUpgrade tells whether nothing is under way that another executable could
-// not go on with: an operator's command, a stop command.
-func (s *Supervisor) mayUpgrade() bool {
-	for _, l := range s.lives {
-		if l.command == nil {
-			continue
-		}
-		select {
-		case <-l.command.Exited():
-		default:
-			return false
-		}
-	}
-	return len(s.replies) == 0 && !s.balancing() && !s.core.Waiting()
-}
-
 // prove has the new executable read the state as it is now, in a process of its
 // own, before this one commits itself.
 func (s *Supervisor) prove() {
@@ -111,7 +95,7 @@ func (s *Supervisor) prove() {
 				return
 			}
 			s.upgrade.proving = false
-			if s.mayUpgrade() && s.core.Phase() != pool.Stopping {
+			if s.replaceable() {
 				s.replaceSelf()
 			}
 		})
@@ -159,15 +143,21 @@ func prove(path string, args []string, state []byte) ([]byte, error) {
 
 // replaceSelf executes the new executable in the place of this one: same pid,
 // children, descriptors, arguments, environment, directory. It returns only if
-// that failed, and then goes on as before.
+// that failed, and then goes on as before, or if a client's command came first:
+// then the wish stands.
 func (s *Supervisor) replaceSelf() {
-	s.log.Info("upgrading", "executable", s.executable)
+	s.answerClients()
 	err := s.parkReaders()
-	if err == nil {
+	ready := s.replaceable()
+	if err == nil && ready {
+		s.log.Info("upgrading", "executable", s.executable)
 		err = s.handOver()
 	}
 	s.thaw()
-	s.refuseUpgrade(err)
+	s.takeClients()
+	if err != nil || ready {
+		s.refuseUpgrade(err)
+	}
 	s.takePending()
 }
 
