@@ -146,19 +146,21 @@ func prove(path string, args []string, state []byte) ([]byte, error) {
 // that failed, and then goes on as before, or if a client's command came first:
 // then the wish stands.
 func (s *Supervisor) replaceSelf() {
-	s.answerClients()
+	defer s.takePending()
+	defer s.takeClients()
+	if s.answerClients(); !s.replaceable() {
+		return
+	}
+	s.log.Info("upgrading", "executable", s.executable)
 	err := s.parkReaders()
 	ready := s.replaceable()
 	if err == nil && ready {
-		s.log.Info("upgrading", "executable", s.executable)
 		err = s.handOver()
 	}
 	s.thaw()
-	s.takeClients()
 	if err != nil || ready {
 		s.refuseUpgrade(err)
 	}
-	s.takePending()
 }
 
 // parkTimeout bounds the wait for a reader that passes on a line to somebody
