@@ -67,17 +67,18 @@ func open(t *testing.T, c setup) *stage {
 	s := &stage{t: t, in: c.in, dir: t.TempDir(), addr: cmp.Or(c.addr, freeAddr(t)), ended: make(chan struct{})}
 	_, s.redis, _ = strings.Cut(freeAddr(t), ":")
 	text := c.in.configure(t, c)
-	for _, r := range [][2]string{
-		{"127.0.0.1:8080", s.addr},
-		{"4740", s.redis},
-		{"workers = 4", "workers = 2"},
-		{`drain_timeout = "10s"`, c.keys + "\n" + `drain_timeout = "` + cmp.Or(c.drain, "3s") + `"`},
-	} {
-		if !strings.Contains(text, r[0]) {
-			t.Fatalf("lastcall.toml has no %s any more", r[0])
-		}
-		text = strings.ReplaceAll(text, r[0], r[1])
+	other := []string{
+		"127.0.0.1:8080", s.addr,
+		"4740", s.redis,
+		"workers = 4", "workers = 2",
+		`drain_timeout = "10s"`, c.keys + "\n" + `drain_timeout = "` + cmp.Or(c.drain, "3s") + `"`,
 	}
+	for i := 0; i < len(other); i += 2 {
+		if !strings.Contains(text, other[i]) {
+			t.Fatalf("lastcall.toml has no %s any more", other[i])
+		}
+	}
+	text = strings.NewReplacer(other...).Replace(text) // at once: one port may have the digits of another
 	if err := os.WriteFile(filepath.Join(s.dir, "lastcall.toml"), []byte(text), 0o666); err != nil {
 		t.Fatal(err)
 	}
